@@ -1,0 +1,92 @@
+//! The one place that turns values into bytes and back.
+//!
+//! bincode 2 in its standard configuration (varint, little endian). Decoding counts what a value
+//! claims to allocate against [`DECODE_BYTES_MAX`] before allocating it, and refuses bytes that are
+//! left over, so a hostile peer can neither make us allocate nor smuggle a second meaning.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The most bytes that one decoded value may claim. Larger than any frame, so only a value that
+/// claims more than it sent ever meets it.
+pub const DECODE_BYTES_MAX: usize = 32 << 20;
+
+/// A value could not be turned into bytes, or bytes into a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The value has a shape that the format does not carry.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// The type's name.
+        what: &'static str,
+        /// What the encoder said.
+        reason: String,
+    },
+    /// The bytes are cut short, hostile or of another type or version.
+    #[error("cannot decode {what} from {bytes} bytes: {reason}")]
+    Decode {
+        /// The type's name.
+        what: &'static str,
+        /// How many bytes were given.
+        bytes: usize,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// Encodes a value.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|error| {
+        CodecError::Encode { what: std::any::type_name::<T>(), reason: error.to_string() }
+    })
+}
+
+/// Decodes a value that must fill `bytes` exactly.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let failed = |reason: String| CodecError::Decode {
+        what: std::any::type_name::<T>(),
+        bytes: bytes.len(),
+        reason,
+    };
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, config).map_err(|e| failed(e.to_string()))?;
+    if used != bytes.len() {
+        return Err(failed(format!("{} bytes are left over", bytes.len() - used)));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_claimed_length_allocates_nothing() {
+        // A varint that announces 2^60 bytes, and then nothing.
+        let mut hostile = vec![253];
+        hostile.extend_from_slice(&(1u64 << 60).to_le_bytes());
+        assert!(decode::<Vec<u8>>(&hostile).is_err());
+        assert!(decode::<String>(&hostile).is_err());
+    }
+
+    #[test]
+    fn leftover_bytes_are_an_error() {
+        let mut bytes = encode(&7u32).unwrap();
+        bytes.push(0);
+        assert!(decode::<u32>(&bytes).unwrap_err().to_string().contains("1 bytes are left over"));
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back(value: (u64, String, Option<Vec<i32>>)) {
+            prop_assert_eq!(decode::<(u64, String, Option<Vec<i32>>)>(&encode(&value).unwrap()).unwrap(), value);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = decode::<(u64, String, Option<Vec<String>>)>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Who a node is: the words that every handshake, log entry and file uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest cluster, node, tag or custom role name, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// The most tags one node may carry.
+pub const TAGS_MAX: usize = 32;
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} is not valid: use 1 to {NAME_BYTES_MAX} bytes of a-z, A-Z, 0-9, '-', '_' or '.'")]
+pub struct InvalidName {
+    /// What the name was meant for, for example "cluster name".
+    pub what: &'static str,
+    /// The name as it was given.
+    pub name: String,
+}
+
+/// Checks a name that travels on the wire and stands in messages to people.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    let fits = !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if fits { Ok(()) } else { Err(InvalidName { what, name: name.to_owned() }) }
+}
+
+/// What people call a cluster. Nodes of differently named clusters refuse each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClusterName(String);
+
+impl ClusterName {
+    /// Takes 1 to 64 bytes of `a-z A-Z 0-9 - _ .`.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        check_name("cluster name", &name)?;
+        Ok(Self(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The UUID of one cluster, minted once when it is bootstrapped. Two clusters never merge, even
+/// under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClusterId(u128);
+
+impl ClusterId {
+    /// Mints a new random id.
+    pub(crate) fn mint() -> Self {
+        Self(uuid::Uuid::new_v4().as_u128())
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_u128(self.0).hyphenated().fmt(f)
+    }
+}
+
+/// What people call a node. A label for messages and placement; the identity is [`NodeId`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// Takes 1 to 64 bytes of `a-z A-Z 0-9 - _ .`.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+        let name = name.into();
+        check_name("node name", &name)?;
+        Ok(Self(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A node's identity: a random number minted when a node starts without disk state, and never used
+/// again for another node. Shown as 16 hexadecimal digits.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// Mints a new random id, never zero.
+    pub(crate) fn mint() -> Self {
+        Self(rand::random_range(1..=u64::MAX))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeId({self})")
+    }
+}
+
+/// Orders a node's own statements about itself: raised at every process start and whenever the
+/// node refutes a suspicion, so that newer news about a node always wins over older.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    /// The next higher incarnation.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a node does in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Role {
+    /// Votes when chosen, holds data, runs work.
+    Member,
+    /// Uses the modules, holds nothing and runs no work.
+    Client,
+    /// Follows the view and the leader, and nothing else.
+    Observer,
+    /// Polls the other nodes' metrics and aggregates them.
+    MetricsCollector,
+    /// A role of the application's own, for placement.
+    Custom(String),
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Member => f.write_str("member"),
+            Role::Client => f.write_str("client"),
+            Role::Observer => f.write_str("observer"),
+            Role::MetricsCollector => f.write_str("metrics-collector"),
+            Role::Custom(name) => write!(f, "custom:{name}"),
+        }
+    }
+}
+
+/// Everything that the cluster agrees on about one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// The identity, unique for ever.
+    pub id: NodeId,
+    /// The label for people.
+    pub name: NodeName,
+    /// The newest incarnation that the node has announced.
+    pub incarnation: Incarnation,
+    /// Where the others reach it, `host:port`.
+    pub addr: String,
+    /// What it does.
+    pub roles: BTreeSet<Role>,
+    /// Free key/value labels for placement.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl NodeInfo {
+    /// Whether the node may vote and hold data.
+    pub fn is_member(&self) -> bool {
+        self.roles.contains(&Role::Member)
+    }
+}
+
+impl fmt::Display for NodeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} at {})", self.name, self.id, self.addr)
+    }
+}
+
+/// The log index of the committed entry that made a node leader. Strictly rising: there is at most
+/// one leader per epoch, and a later leader always has a higher one. It is not the Raft term.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The log index that authorises one piece of leader-granted work. A resource that remembers the
+/// highest token it has seen can refuse late work of a node that lost its claim.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct FencingToken(pub u64);
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_refused_with_the_name_and_the_remedy() {
+        assert!(ClusterName::new("orders-eu.1").is_ok());
+        for bad in ["", "two words", "ümlaut", &"x".repeat(65)] {
+            let error = ClusterName::new(bad).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{error}");
+            assert!(error.contains("use 1 to 64 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn minted_identities_differ() {
+        assert_ne!(NodeId::mint(), NodeId::mint());
+        assert_ne!(ClusterId::mint(), ClusterId::mint());
+    }
+}

@@ -1,0 +1,93 @@
+//! Wall-clock time as data.
+//!
+//! Protocol machines measure intervals as a [`std::time::Duration`] since their node's start, which
+//! never jumps. Wall-clock instants come from an injected [`Clock`] and travel as [`Timestamp`].
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A UTC instant in whole milliseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant `ms` milliseconds after the Unix epoch; negative is before it.
+    pub const fn from_unix_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn unix_ms(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn saturating_since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// This instant and `duration` more, in whole milliseconds.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Timestamp {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This instant less `duration`, in whole milliseconds.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Timestamp {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+            Err(before) => Self(-i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match chrono::DateTime::from_timestamp_millis(self.0) {
+            Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.3fZ").fmt(f),
+            None => write!(f, "{} ms from the Unix epoch", self.0),
+        }
+    }
+}
+
+/// Where wall-clock time comes from. Tests and simulations put their own in.
+pub trait Clock: Send + Sync + 'static {
+    /// The present UTC instant as this node believes it.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_read_as_rfc_3339() {
+        assert_eq!(Timestamp::from_unix_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_unix_ms(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(
+            Timestamp::from_unix_ms(1_795_000_000_123).to_string(),
+            "2026-11-18T11:06:40.123Z"
+        );
+    }
+}
