@@ -43,18 +43,36 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
 
 /// Decodes a value that must fill `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let failed = |reason: String| CodecError::Decode {
-        what: std::any::type_name::<T>(),
-        bytes: bytes.len(),
-        reason,
-    };
-    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, config).map_err(|e| failed(e.to_string()))?;
+    let (value, used) = decode_prefix(bytes)?;
     if used != bytes.len() {
-        return Err(failed(format!("{} bytes are left over", bytes.len() - used)));
+        return Err(failed::<T>(bytes, format!("{} bytes are left over", bytes.len() - used)));
     }
     Ok(value)
+}
+
+/// The most bytes that a module's whole state may claim when it is restored from a snapshot, which
+/// has been received in full and may be far larger than a frame.
+const STATE_BYTES_MAX: usize = 4 << 30;
+
+/// Decodes a module's state from its part of a snapshot.
+pub(crate) fn decode_state<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let config = bincode::config::standard().with_limit::<STATE_BYTES_MAX>();
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config)
+        .map_err(|e| failed::<T>(bytes, e.to_string()))?;
+    if used != bytes.len() {
+        return Err(failed::<T>(bytes, format!("{} bytes are left over", bytes.len() - used)));
+    }
+    Ok(value)
+}
+
+/// Decodes a value from the front of `bytes` and says how many it took.
+pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+    bincode::serde::decode_from_slice(bytes, config).map_err(|e| failed::<T>(bytes, e.to_string()))
+}
+
+fn failed<T>(bytes: &[u8], reason: String) -> CodecError {
+    CodecError::Decode { what: std::any::type_name::<T>(), bytes: bytes.len(), reason }
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ pub const TAGS_MAX: usize = 32;
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is not valid: use 1 to {NAME_BYTES_MAX} bytes of a-z, A-Z, 0-9, '-', '_' or '.'")]
+#[error(
+    "{what} {name:?} is not valid: use 1 to {NAME_BYTES_MAX} bytes of a-z, A-Z, 0-9, '-', '_' or '.'"
+)]
 pub struct InvalidName {
     /// What the name was meant for, for example "cluster name".
     pub what: &'static str,
@@ -97,9 +99,7 @@ impl fmt::Display for NodeName {
 
 /// A node's identity: a random number minted when a node starts without disk state, and never used
 /// again for another node. Shown as 16 hexadecimal digits.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 
 impl NodeId {

@@ -1,7 +1,97 @@
-//! Clustron core.
-pub mod codec;
-mod identity;
-mod time;
+//! Clustron core: clustering inside a service.
+//!
+//! The replicas of a service form the cluster themselves; there is no server to operate. The core
+//! gives them an agreed [`View`] of who takes part, one leader per [`Epoch`], replicated state and
+//! typed messages. Modules such as `clustron-scheduler` build on it.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use clustron_core::{Cluster, MemoryNetwork};
+//! use std::time::Duration;
+//!
+//! // Three nodes in one process; over TCP, leave out `transport` and give real addresses.
+//! let network = MemoryNetwork::new();
+//! let start = |name: &'static str| {
+//!     let transport = network.host(name);
+//!     Cluster::builder("orders")
+//!         .name(name)
+//!         .transport(transport)
+//!         .listen(format!("{name}:1"))
+//!         .seeds(["a:1", "b:1", "c:1"])
+//!         .start()
+//! };
+//! let (a, b, c) = tokio::try_join!(start("a"), start("b"), start("c"))?;
+//!
+//! // All agree on one leader.
+//! let leader = a.wait_for_leader(Duration::from_secs(10)).await.expect("three nodes see each other");
+//! for node in [&a, &b, &c] {
+//!     node.lead("greeter", |leadership| async move {
+//!         // Runs on the leader only, and carries the epoch into whatever it commits.
+//!         println!("leading in epoch {}", leadership.epoch());
+//!         leadership.cancelled().await;
+//!     });
+//! }
+//!
+//! // When it leaves, another takes over, in a higher epoch.
+//! let mut nodes = vec![a, b, c];
+//! let at = nodes.iter().position(|n| n.node().id == leader.node).expect("one of them leads");
+//! nodes.swap_remove(at).shutdown(Duration::from_secs(10)).await?;
+//! let next = nodes[0]
+//!     .wait_for(Duration::from_secs(10), |s| s.leader.as_ref().is_some_and(|l| l.epoch > leader.epoch))
+//!     .await;
+//! assert!(next.is_some());
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises
+//!
+//! * At most one leader per epoch. Two nodes may believe that they lead; only one can commit.
+//! * A minority commits nothing, stops its leader's work, and removes nobody.
+//! * Leader work starts after the node applied its own activation, carries the epoch, and is
+//!   refused where it is applied once another leads.
+//! * Nodes started together make one cluster, or wait and say what they wait for.
+//! * A crashed process is down in under five seconds; a healthy one that is slow is not.
+//!
+//! A call that timed out is *unknown*, never *absent*: see [`Outcome`].
 
-pub use identity::*;
-pub use time::*;
+mod bootstrap;
+mod builder;
+mod cluster;
+pub mod codec;
+mod config;
+mod control;
+mod detection;
+mod election;
+mod error;
+mod formation;
+mod identity;
+mod leadership;
+mod local;
+mod membership;
+mod messaging;
+mod metrics;
+mod status;
+mod tasks;
+mod time;
+mod transport;
+mod view;
+mod voters;
+
+pub use builder::{ClusterBuilder, Installer, Module};
+pub use cluster::{Cluster, ClusterHandle, LateCluster};
+pub use config::{Config, ConfigError, Timing};
+pub use control::{
+    Applied, COMMAND_BYTES_MAX, ProposeError, Rejection, Replicated, ReplicatedState,
+};
+pub use error::{ShutdownError, StartError};
+pub use identity::{
+    ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidName, NAME_BYTES_MAX, NodeId,
+    NodeInfo, NodeName, Role, TAGS_MAX,
+};
+pub use leadership::Leadership;
+pub use membership::{InvalidMembershipConfig, MembershipConfig};
+pub use messaging::{Message, MessageError, Outcome, Refusal, Request};
+pub use status::{ClusterEvent, ClusterStatus, Events};
+pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
+pub use transport::{Listener, MemoryNetwork, MemoryTransport, Stream, TcpTransport, Transport};
+pub use view::{Activation, NodeRecord, NodeState, View};

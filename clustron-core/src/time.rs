@@ -4,6 +4,7 @@
 //! never jumps. Wall-clock instants come from an injected [`Clock`] and travel as [`Timestamp`].
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,30 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text is not an RFC 3339 instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an instant: {reason}; write it like 2026-11-18T11:06:40.123Z")]
+pub struct InvalidTimestamp {
+    /// The text as it was given.
+    pub text: String,
+    /// What the parser said.
+    pub reason: String,
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    /// Reads RFC 3339 with any offset; what is finer than a millisecond is cut off.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match chrono::DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Ok(Self(time.timestamp_millis())),
+            Err(error) => {
+                Err(InvalidTimestamp { text: text.to_owned(), reason: error.to_string() })
+            }
+        }
+    }
+}
+
 /// Where wall-clock time comes from. Tests and simulations put their own in.
 pub trait Clock: Send + Sync + 'static {
     /// The present UTC instant as this node believes it.
@@ -89,5 +114,28 @@ mod tests {
             Timestamp::from_unix_ms(1_795_000_000_123).to_string(),
             "2026-11-18T11:06:40.123Z"
         );
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for ms in [0, -1, 1, 999, 1_795_000_000_123, -62_135_596_800_000] {
+            let shown = Timestamp::from_unix_ms(ms);
+            assert_eq!(shown.to_string().parse(), Ok(shown));
+        }
+    }
+
+    #[test]
+    fn offsets_are_applied_and_finer_fractions_cut_off() {
+        let utc = Timestamp::from_unix_ms(1_795_000_000_123);
+        assert_eq!("2026-11-18T12:06:40.123999+01:00".parse(), Ok(utc));
+    }
+
+    #[test]
+    fn an_invalid_instant_is_refused_with_its_text() {
+        for bad in ["", "now", "2026-11-18", "2026-11-18T11:06:40", "2026-13-01T00:00:00Z"] {
+            let error = bad.parse::<Timestamp>().unwrap_err();
+            assert_eq!(error.text, bad);
+            assert!(error.to_string().contains("write it like"), "{error}");
+        }
     }
 }

@@ -1,1 +1,64 @@
-fn main() {}
+//! The project's own chores: `cargo xtask`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program speaks to its user there"
+)]
+
+mod tidy;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  tidy    Check what the compiler does not: file lengths, the pure wall, the crate graph,
+          dead files and forbidden words. `cargo test -p xtask` checks the same.
+  help    Show this text.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["tidy"] => tidy(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn tidy() -> ExitCode {
+    let tree = match tidy::Tree::read(&workspace_root()) {
+        Ok(tree) => tree,
+        Err(error) => {
+            eprintln!("cannot read the workspace: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let findings = tidy::check(&tree);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings.len() {
+        0 => ExitCode::SUCCESS,
+        n => {
+            eprintln!("tidy: {n} findings");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Cargo tells at run time where the package is, which stays right when a checkout is moved
+/// together with its build directory.
+fn workspace_root() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
+}

@@ -1,0 +1,134 @@
+//! How nodes that know nothing become one cluster, as a pure decision.
+//!
+//! Like people who meet for the first time at a station: everybody tells everybody whom they see.
+//! Only when all see the same group, large enough, does the one with the lowest number say "we are
+//! it". Whoever meets somebody of an existing group joins that instead. The group is real only once
+//! *each* of its founders follows the first leader (see `control::reign`), so two overlapping groups
+//! can never both become real.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{ClusterId, NodeId, NodeInfo};
+
+/// A peer that has not been heard for this long is not seen any more.
+const SEEN_FOR: Duration = Duration::from_secs(2);
+
+/// A peer's report is no ground to found on when it is older than this.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The most acquaintances that one greeting passes on.
+const ACQUAINTANCES_MAX: usize = 64;
+
+/// What a node tells a node that it does not share a cluster with yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Greeting {
+    pub(crate) node: NodeInfo,
+    /// The members without a cluster that it has heard from directly, itself among them.
+    pub(crate) sees: BTreeSet<NodeId>,
+    /// The cluster it belongs to, and whether that is real yet.
+    pub(crate) cluster: Option<(ClusterId, bool)>,
+    /// Other nodes it has heard of, so that one shared seed is enough.
+    pub(crate) knows: Vec<NodeInfo>,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Not yet; `lacking` more members are needed, or they do not agree on whom they see.
+    Wait { lacking: usize },
+    /// Found a cluster of exactly these nodes.
+    Found(Vec<NodeInfo>),
+    /// Ask that node to be let into its cluster.
+    Join { cluster: ClusterId, via: NodeId },
+}
+
+struct Peer {
+    greeting: Greeting,
+    at: Duration,
+}
+
+/// One node's way into a cluster. See the module's documentation.
+pub(crate) struct Bootstrap {
+    me: NodeInfo,
+    expect: usize,
+    peers: BTreeMap<NodeId, Peer>,
+    heard_of: BTreeMap<NodeId, NodeInfo>,
+}
+
+impl Bootstrap {
+    /// `expect` is how many members, this one among them, must see each other to found a cluster.
+    pub(crate) fn new(me: NodeInfo, expect: usize) -> Self {
+        Self { me, expect, peers: BTreeMap::new(), heard_of: BTreeMap::new() }
+    }
+
+    /// Takes in what a peer says.
+    pub(crate) fn heard(&mut self, now: Duration, greeting: Greeting) {
+        for node in greeting.knows.iter().take(ACQUAINTANCES_MAX) {
+            if self.heard_of.len() < 16 * ACQUAINTANCES_MAX && node.id != self.me.id {
+                self.heard_of.insert(node.id, node.clone());
+            }
+        }
+        self.heard_of.insert(greeting.node.id, greeting.node.clone());
+        self.peers.insert(greeting.node.id, Peer { greeting, at: now });
+    }
+
+    /// A peer cannot be reached where it was said to live.
+    pub(crate) fn unreachable(&mut self, node: NodeId) {
+        self.heard_of.remove(&node);
+    }
+
+    /// Whom else to greet: everybody who was heard of.
+    pub(crate) fn acquaintances(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.heard_of.values()
+    }
+
+    /// What to tell others.
+    pub(crate) fn greeting(&self, now: Duration, cluster: Option<(ClusterId, bool)>) -> Greeting {
+        Greeting {
+            node: self.me.clone(),
+            sees: self.sees(now),
+            cluster,
+            knows: self.heard_of.values().take(ACQUAINTANCES_MAX).cloned().collect(),
+        }
+    }
+
+    /// The decision as things stand.
+    pub(crate) fn decide(&self, now: Duration) -> Decision {
+        let fresh = |peer: &&Peer| now < peer.at + FRESH_FOR;
+        for peer in self.peers.values().filter(fresh) {
+            if let Some((cluster, true)) = peer.greeting.cluster {
+                return Decision::Join { cluster, via: peer.greeting.node.id };
+            }
+        }
+        let sees = self.sees(now);
+        let lacking = self.expect.saturating_sub(sees.len());
+        let agrees = |id: &NodeId| {
+            *id == self.me.id
+                || self.peers.get(id).filter(fresh).is_some_and(|p| p.greeting.sees == sees)
+        };
+        let mine_to_found = self.me.is_member() && sees.first() == Some(&self.me.id);
+        if lacking > 0 || !mine_to_found || !sees.iter().all(agrees) {
+            return Decision::Wait { lacking };
+        }
+        let others = sees.iter().filter_map(|id| self.peers.get(id));
+        let founders = others.map(|peer| peer.greeting.node.clone());
+        Decision::Found(founders.chain([self.me.clone()]).collect())
+    }
+
+    /// The members without a cluster that were heard lately, and this one if it is such.
+    fn sees(&self, now: Duration) -> BTreeSet<NodeId> {
+        let free = self.peers.values().filter(|peer| {
+            now < peer.at + SEEN_FOR
+                && peer.greeting.cluster.is_none()
+                && peer.greeting.node.is_member()
+        });
+        let me = Some(self.me.id).filter(|_| self.me.is_member());
+        free.map(|peer| peer.greeting.node.id).chain(me).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use super::*;
+use crate::identity::{Incarnation, NodeName, Role};
+use proptest::prelude::*;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn info(id: u64, role: Role) -> NodeInfo {
+    NodeInfo {
+        id: NodeId(id),
+        name: NodeName::new(format!("n{id}")).unwrap(),
+        incarnation: Incarnation(1),
+        addr: format!("n{id}:1"),
+        roles: BTreeSet::from([role]),
+        tags: BTreeMap::new(),
+    }
+}
+
+fn member(id: u64, expect: usize) -> Bootstrap {
+    Bootstrap::new(info(id, Role::Member), expect)
+}
+
+/// `a` greets `b` and gets its greeting in return.
+fn meet(now: Duration, a: &mut Bootstrap, b: &mut Bootstrap) {
+    b.heard(now, a.greeting(now, None));
+    a.heard(now, b.greeting(now, None));
+}
+
+fn founders(decision: Decision) -> BTreeSet<u64> {
+    match decision {
+        Decision::Found(nodes) => nodes.iter().map(|n| n.id.0).collect(),
+        other => panic!("not founding: {other:?}"),
+    }
+}
+
+#[test]
+fn a_lone_node_that_expects_nobody_founds_at_once() {
+    assert_eq!(founders(member(1, 1).decide(ms(0))), BTreeSet::from([1]));
+}
+
+#[test]
+fn the_lowest_founds_when_all_see_the_same() {
+    let [mut a, mut b, mut c] = [member(1, 3), member(2, 3), member(3, 3)];
+    meet(ms(0), &mut a, &mut b);
+    assert_eq!(a.decide(ms(0)), Decision::Wait { lacking: 1 });
+    meet(ms(1), &mut a, &mut c);
+    assert_eq!(a.decide(ms(1)), Decision::Wait { lacking: 0 }, "b and c have not met");
+    meet(ms(2), &mut b, &mut c);
+    meet(ms(3), &mut a, &mut b);
+    meet(ms(3), &mut a, &mut c);
+    assert_eq!(founders(a.decide(ms(4))), BTreeSet::from([1, 2, 3]));
+    assert_eq!(b.decide(ms(4)), Decision::Wait { lacking: 0 });
+}
+
+#[test]
+fn old_reports_found_nothing() {
+    let [mut a, mut b] = [member(1, 2), member(2, 2)];
+    for now in [ms(0), ms(1)] {
+        meet(now, &mut a, &mut b);
+    }
+    assert_eq!(founders(a.decide(ms(900))), BTreeSet::from([1, 2]));
+    assert_eq!(a.decide(ms(1100)), Decision::Wait { lacking: 0 });
+    assert_eq!(a.decide(ms(2100)), Decision::Wait { lacking: 1 });
+}
+
+#[test]
+fn an_existing_cluster_is_joined_and_one_in_the_making_is_not() {
+    let (mut a, b) = (member(1, 1), member(2, 1));
+    let cluster = ClusterId::mint();
+    a.heard(ms(0), b.greeting(ms(0), Some((cluster, false))));
+    assert_eq!(founders(a.decide(ms(0))), BTreeSet::from([1]));
+    a.heard(ms(0), b.greeting(ms(0), Some((cluster, true))));
+    assert_eq!(a.decide(ms(0)), Decision::Join { cluster, via: NodeId(2) });
+}
+
+#[test]
+fn an_observer_neither_founds_nor_counts() {
+    let mut a = member(2, 2);
+    let mut observer = Bootstrap::new(info(1, Role::Observer), 2);
+    for now in [ms(0), ms(1)] {
+        meet(now, &mut a, &mut observer);
+    }
+    assert_eq!(a.decide(ms(2)), Decision::Wait { lacking: 1 });
+    assert_eq!(observer.decide(ms(2)), Decision::Wait { lacking: 1 });
+}
+
+#[test]
+fn one_shared_acquaintance_is_enough_to_hear_of_all() {
+    let [mut a, mut b, mut c] = [member(1, 3), member(2, 3), member(3, 3)];
+    meet(ms(0), &mut a, &mut b);
+    meet(ms(1), &mut b, &mut c);
+    meet(ms(2), &mut a, &mut b);
+    assert!(a.acquaintances().any(|n| n.id == NodeId(3)));
+}
+
+proptest! {
+    /// Nodes meet in any order while some fall silent. Whenever two have founded, their groups do
+    /// not overlap without sharing a founder who has told both that it is free: and with everybody
+    /// expected there is never more than one group.
+    #[test]
+    fn with_everybody_expected_at_most_one_group_is_founded(
+        n in 2usize..6,
+        steps in proptest::collection::vec((0usize..6, 0usize..6, 0u64..400), 0..200),
+    ) {
+        let mut nodes: Vec<Bootstrap> = (1..=n as u64).map(|id| member(id, n)).collect();
+        let mut founded: BTreeMap<usize, ClusterId> = BTreeMap::new();
+        let mut now = ms(0);
+        for (a, b, dt) in steps {
+            let (a, b) = (a % n, b % n);
+            now += ms(dt);
+            if a != b {
+                let told = |nodes: &[Bootstrap], i: usize| {
+                    nodes[i].greeting(now, founded.get(&i).map(|id| (*id, false)))
+                };
+                let (from_a, from_b) = (told(&nodes, a), told(&nodes, b));
+                nodes[b].heard(now, from_a);
+                nodes[a].heard(now, from_b);
+            }
+            for i in [a, b] {
+                if !founded.contains_key(&i)
+                    && let Decision::Found(group) = nodes[i].decide(now)
+                {
+                    prop_assert_eq!(group.len(), n);
+                    prop_assert!(founded.is_empty(), "a second group");
+                    founded.insert(i, ClusterId::mint());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Configuring and starting a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
+use crate::config::Config;
+use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
+use crate::detection::Detection;
+use crate::error::StartError;
+use crate::formation::{Formation, Formed};
+use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
+use crate::local::Local;
+use crate::messaging::{Handlers, Messenger, MessengerConfig};
+use crate::metrics::CoreMetrics;
+use crate::status::StatusBoard;
+use crate::tasks::Tasks;
+use crate::time::{Clock, SystemClock};
+use crate::transport::{Listener, TcpTransport, Transport};
+
+/// A part that a node runs beside the core, such as the scheduler. All members of a cluster run the
+/// same modules.
+pub trait Module {
+    /// The module's name: unique in the node, part of the handshake.
+    const NAME: &'static str;
+
+    /// What the application uses the module through.
+    type Handle;
+
+    /// Registers the module's parts and gives its handle, which works once the node has started.
+    fn install(self, installer: &mut Installer<'_>) -> Self::Handle;
+}
+
+type Service = Box<dyn FnOnce(ClusterHandle) -> BoxFuture<'static, ()> + Send>;
+
+/// Where a [`Module`] registers its parts.
+pub struct Installer<'a> {
+    name: &'static str,
+    builder: &'a mut ClusterBuilder,
+}
+
+impl Installer<'_> {
+    /// Replicates a state under the module's name; at most one per module.
+    pub fn replicate<S: ReplicatedState>(&mut self) -> Replicated<S> {
+        let replicated = Replicated::new(self.name, self.builder.late.clone());
+        let erased: Arc<dyn AnyReplicated> = Arc::new(replicated.clone());
+        if self.builder.replicated.insert(self.name, erased).is_some() {
+            self.builder.twice.get_or_insert(self.name);
+        }
+        replicated
+    }
+
+    /// Runs a task once the node is part of its cluster. It should end soon after
+    /// [`ClusterHandle::closing`].
+    pub fn service<F, Fut>(&mut self, name: &'static str, service: F)
+    where
+        F: FnOnce(ClusterHandle) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.builder.services.push((name, Box::new(|cluster| service(cluster).boxed())));
+    }
+
+    /// The node, once it has started.
+    pub fn cluster(&self) -> LateCluster {
+        self.builder.late.clone()
+    }
+}
+
+/// Configures a node; [`start`](ClusterBuilder::start) starts it.
+pub struct ClusterBuilder {
+    name: String,
+    config: Config,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    modules: BTreeSet<String>,
+    replicated: Modules,
+    services: Vec<(&'static str, Service)>,
+    late: LateCluster,
+    twice: Option<&'static str>,
+}
+
+impl fmt::Debug for ClusterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterBuilder")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .field("modules", &self.modules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClusterBuilder {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            config: Config::default(),
+            transport: Arc::new(TcpTransport),
+            clock: Arc::new(SystemClock),
+            modules: BTreeSet::new(),
+            replicated: BTreeMap::new(),
+            services: vec![],
+            late: LateCluster::default(),
+            twice: None,
+        }
+    }
+
+    /// Replaces all settings.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What people call the node.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = Some(name.into());
+        self
+    }
+
+    /// Where to listen, `host:port`.
+    #[must_use]
+    pub fn listen(mut self, addr: impl Into<String>) -> Self {
+        self.config.listen = addr.into();
+        self
+    }
+
+    /// Where the others reach this node, if that is not where it listens.
+    #[must_use]
+    pub fn advertise(mut self, addr: impl Into<String>) -> Self {
+        self.config.advertise = Some(addr.into());
+        self
+    }
+
+    /// Where other nodes may be found; may include this node's own address.
+    #[must_use]
+    pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
+        self.config.seeds = seeds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How many members must see each other to found a cluster.
+    #[must_use]
+    pub fn expect(mut self, members: usize) -> Self {
+        self.config.expect = Some(members);
+        self
+    }
+
+    /// What the node does, instead of being a member.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
+        self.config.roles = roles.into_iter().collect();
+        self
+    }
+
+    /// Adds a label for placement.
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.tags.insert(key.into(), value.into());
+        self
+    }
+
+    /// How bytes travel, instead of TCP.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Arc::new(transport);
+        self
+    }
+
+    /// Where wall-clock time comes from, instead of the operating system.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a module and gives its handle.
+    pub fn install<M: Module>(&mut self, module: M) -> M::Handle {
+        if !self.modules.insert(M::NAME.to_owned()) {
+            self.twice.get_or_insert(M::NAME);
+        }
+        module.install(&mut Installer { name: M::NAME, builder: self })
+    }
+
+    /// Starts the node and waits until it is part of a cluster, however long the other founders
+    /// take; the log says what it waits for. Dropping the future ends the node.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running.
+    pub async fn start(mut self) -> Result<Cluster, StartError> {
+        let name = ClusterName::new(self.name.clone()).map_err(crate::ConfigError::from)?;
+        self.config.check()?;
+        if let Some(module) = self.twice {
+            return Err(StartError::ModuleTwice(module));
+        }
+        let services = std::mem::take(&mut self.services);
+        let mut listen = self.config.listen.clone();
+        loop {
+            let listening = self.transport.listen(&listen).await;
+            let listener =
+                listening.map_err(|source| StartError::Listen { addr: listen.clone(), source })?;
+            // A second attempt must be found where the first was.
+            listen = listener.local_addr();
+            let (cluster, formation, refuted) = self.launch(&name, listener).await?;
+            let inner = cluster.inner();
+            match formation.run().await {
+                Ok(Formed::Yes) => {
+                    let tasks = inner.tasks.clone();
+                    inner.tasks.spawn("stay in", formation.stay_in(refuted, tasks));
+                    self.late.set(&inner);
+                    for (name, service) in services {
+                        inner.services.spawn(name, service(cluster.handle()));
+                    }
+                    return Ok(cluster);
+                }
+                Ok(Formed::Abandoned) => cluster.end().await,
+                Err(error) => {
+                    cluster.end().await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Starts all parts of a node under a fresh identity.
+    async fn launch(
+        &self,
+        cluster: &ClusterName,
+        listener: Box<dyn Listener>,
+    ) -> Result<(Cluster, Arc<Formation>, tokio::sync::watch::Receiver<Incarnation>), StartError>
+    {
+        let config = &self.config;
+        let local = Arc::new(Local::new(
+            cluster.clone(),
+            self.describe(&listener.local_addr())?,
+            self.modules.clone(),
+        ));
+        tracing::info!(node = %local.node(), cluster = %cluster, "starting");
+        let (tasks, metrics) = (Tasks::default(), Arc::<CoreMetrics>::default());
+        let limits = MessengerConfig {
+            connect_timeout: config.timing.connect_timeout,
+            frame_bytes_max: config.frame_bytes_max,
+        };
+        let (messenger, news) = Messenger::new(
+            &limits,
+            local.clone(),
+            self.transport.clone(),
+            Handlers::default(),
+            metrics.clone(),
+            tasks.clone(),
+        );
+        let detection = Detection::new();
+        let (suspicions, refuted) = (detection.suspicions(), detection.refuted());
+        let control = Control::start(ControlParts {
+            local: local.clone(),
+            clock: self.clock.clone(),
+            timing: config.timing,
+            voters_max: config.voters_max,
+            messenger: messenger.clone(),
+            modules: Arc::new(self.replicated.clone()),
+            suspicions: suspicions.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+        })
+        .await?;
+        let status = StatusBoard::new(local.node());
+        let inner = Arc::new(Inner {
+            local: local.clone(),
+            control: control.clone(),
+            messenger: messenger.clone(),
+            status: status.clone(),
+            metrics: metrics.clone(),
+            clock: self.clock.clone(),
+            tasks: tasks.clone(),
+            services: Tasks::default(),
+            closing: CancellationToken::new(),
+        });
+        // From here on dropping `cluster` ends what has been started.
+        let cluster = Cluster::new(inner);
+        detection.run(
+            config.membership.clone(),
+            local,
+            messenger.clone(),
+            news,
+            control.clone(),
+            metrics,
+            &tasks,
+        );
+        tasks.spawn("status", status.keep(control.clone(), suspicions));
+        let formation =
+            Formation::new(control, messenger.clone(), config.seeds.clone(), config.expected());
+        messenger.listen(listener);
+        Ok((cluster, formation, refuted))
+    }
+
+    fn describe(&self, listening_at: &str) -> Result<NodeInfo, StartError> {
+        let addr = self.config.advertise.clone().unwrap_or_else(|| listening_at.to_owned());
+        if addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:") {
+            return Err(StartError::Advertise { addr });
+        }
+        let id = NodeId::mint();
+        let name = self.config.name.clone();
+        let name = name.unwrap_or_else(|| format!("node-{}", &id.to_string()[..4]));
+        Ok(NodeInfo {
+            id,
+            name: NodeName::new(name).map_err(crate::ConfigError::from)?,
+            incarnation: Incarnation(1),
+            addr,
+            roles: self.config.roles.clone(),
+            tags: self.config.tags.clone(),
+        })
+    }
+}

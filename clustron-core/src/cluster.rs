@@ -1,0 +1,390 @@
+//! The handles of a running node.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::ClusterBuilder;
+use crate::control::{Command, Control, ProposeError};
+use crate::error::ShutdownError;
+use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::leadership::{self, Leadership};
+use crate::local::Local;
+use crate::messaging::{Lane, Message, MessageError, Messenger, Request};
+use crate::metrics::CoreMetrics;
+use crate::status::{ClusterStatus, Events, StatusBoard};
+use crate::tasks::Tasks;
+use crate::time::Clock;
+use crate::view::{Activation, View};
+
+/// A running node, owned: dropping it aborts the node as a crash would, and
+/// [`shutdown`](Cluster::shutdown) ends it in order. Everything else is done through the
+/// [`ClusterHandle`] that it dereferences to.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use clustron_core::Cluster;
+/// use std::time::Duration;
+///
+/// let cluster = Cluster::builder("orders").start().await?;
+/// let leader = cluster.wait_for_leader(Duration::from_secs(5)).await.expect("a node of its own");
+/// assert_eq!(leader.node, cluster.node().id);
+/// cluster.shutdown(Duration::from_secs(5)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Cluster {
+    handle: ClusterHandle,
+}
+
+/// A way to use a running node, cheap to clone, that does not keep the node alive.
+#[derive(Clone)]
+pub struct ClusterHandle {
+    inner: Arc<Inner>,
+}
+
+/// The parts of a running node.
+pub(crate) struct Inner {
+    pub(crate) local: Arc<Local>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) messenger: Messenger,
+    pub(crate) status: Arc<StatusBoard>,
+    pub(crate) metrics: Arc<CoreMetrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The node's own tasks.
+    pub(crate) tasks: Tasks,
+    /// The tasks of modules and of leader work, which end first.
+    pub(crate) services: Tasks,
+    pub(crate) closing: CancellationToken,
+}
+
+impl Cluster {
+    /// Begins to configure a node of the cluster with this name. With no other setting it starts a
+    /// working cluster of one node.
+    pub fn builder(name: impl Into<String>) -> ClusterBuilder {
+        ClusterBuilder::new(name.into())
+    }
+
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { handle: ClusterHandle { inner } }
+    }
+
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        self.handle.inner.clone()
+    }
+
+    /// Ends a node that is part of no cluster, and waits until nothing of it is left.
+    pub(crate) async fn end(self) {
+        let inner = self.inner();
+        inner.control.stop().await;
+        inner.abort();
+        inner.tasks.join().await;
+    }
+
+    /// A handle that does not own the node.
+    pub fn handle(&self) -> ClusterHandle {
+        self.handle.clone()
+    }
+
+    /// Ends the node in order, within the deadline: modules finish, leadership is handed over, the
+    /// others commit that the node left, connections close.
+    ///
+    /// # Errors
+    /// When the others could not confirm in time. The node has ended in any case.
+    pub async fn shutdown(self, deadline: Duration) -> Result<(), ShutdownError> {
+        let inner = &self.handle.inner;
+        let until = Instant::now() + deadline;
+        inner.closing.cancel();
+        let finished = tokio::time::timeout_at(until, inner.services.join()).await;
+        if finished.is_err() {
+            tracing::warn!("a module did not finish in time");
+        }
+        inner.services.cancel();
+        let left = match tokio::time::timeout_at(until, inner.leave(until)).await {
+            Ok(left) => left,
+            Err(_elapsed) => Err(ShutdownError::Unconfirmed("the deadline passed".to_owned())),
+        };
+        inner.control.stop().await;
+        inner.abort();
+        inner.tasks.join().await;
+        match inner.panicked() {
+            Some(panic) => Err(ShutdownError::Panicked(panic)),
+            None => left,
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let inner = self.handle.inner.clone();
+        inner.abort();
+        // Raft's own tasks end with a call that has to be awaited.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { inner.control.stop().await });
+        }
+    }
+}
+
+impl Deref for Cluster {
+    type Target = ClusterHandle;
+
+    fn deref(&self) -> &ClusterHandle {
+        &self.handle
+    }
+}
+
+impl ClusterHandle {
+    /// This node.
+    pub fn node(&self) -> NodeInfo {
+        self.inner.local.node()
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        self.inner.local.cluster_id()
+    }
+
+    /// What this node knows of the cluster now.
+    pub fn status(&self) -> ClusterStatus {
+        self.inner.status.watch().borrow().clone()
+    }
+
+    /// The status, to wait for changes of it.
+    pub fn watch(&self) -> watch::Receiver<ClusterStatus> {
+        self.inner.status.watch()
+    }
+
+    /// The agreed list of nodes as applied here.
+    pub fn view(&self) -> View {
+        self.inner.control.agreed().borrow().view.clone()
+    }
+
+    /// The leader, while it is heard.
+    pub fn leader(&self) -> Option<Activation> {
+        self.inner.control.believed_leader()
+    }
+
+    /// The epoch of the latest leader that this node has applied; zero before the first.
+    pub fn epoch(&self) -> Epoch {
+        self.inner.control.agreed().borrow().epoch()
+    }
+
+    /// The latest leaders, at most 256, oldest first.
+    pub fn leader_history(&self) -> Vec<Activation> {
+        self.inner.control.agreed().borrow().activations.iter().cloned().collect()
+    }
+
+    /// Waits until a leader is known here. `None` when the deadline passed.
+    pub async fn wait_for_leader(&self, deadline: Duration) -> Option<Activation> {
+        self.wait_for(deadline, |status| status.leader.is_some()).await.and_then(|s| s.leader)
+    }
+
+    /// Waits until the status is as wanted, and gives it. `None` when the deadline passed.
+    pub async fn wait_for(
+        &self,
+        deadline: Duration,
+        wanted: impl FnMut(&ClusterStatus) -> bool,
+    ) -> Option<ClusterStatus> {
+        let mut status = self.watch();
+        let waiting = status.wait_for(wanted);
+        match tokio::time::timeout(deadline, waiting).await {
+            Ok(Ok(status)) => Some(status.clone()),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// What changes in the cluster from now on.
+    pub fn events(&self) -> Events {
+        self.inner.status.events()
+    }
+
+    /// Runs `task` once per epoch in which this node leads, from when it has applied its own
+    /// activation. On loss the task is told through its [`Leadership`] and awaited before it may
+    /// start anew, so it should end soon then.
+    pub fn lead<F, Fut>(&self, name: &'static str, task: F)
+    where
+        F: FnMut(Leadership) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let leading = self.inner.control.leading();
+        let lead = leadership::lead(leading, self.inner.closing.clone(), task);
+        self.inner.services.spawn(name, lead);
+    }
+
+    /// Runs a task of a module until it ends or the node closes; on [`closing`](Self::closing) it
+    /// should finish within the shutdown's deadline.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.services.spawn(name, task);
+    }
+
+    /// Resolves when the node begins to shut down.
+    pub async fn closing(&self) {
+        self.inner.closing.cancelled().await;
+    }
+
+    /// Sends a one-way message: at most once, in order per sender and addressee. Waits while the
+    /// connection's queue is full.
+    ///
+    /// # Errors
+    /// See [`MessageError`]; with [`Outcome::NotApplied`](crate::Outcome::NotApplied) it is safe to
+    /// send again.
+    pub async fn send<M: Message>(&self, to: NodeId, message: &M) -> Result<(), MessageError> {
+        self.inner.messenger.send(to, Lane::Data, message).await
+    }
+
+    /// Sends a one-way message to every other node that is alive in the view. Gives the errors by
+    /// node; the nodes that are not named were sent to.
+    pub async fn broadcast<M: Message + Sync>(&self, message: &M) -> Vec<(NodeId, MessageError)> {
+        let me = self.inner.local.id;
+        let others: Vec<NodeId> =
+            self.view().alive().map(|n| n.id).filter(|id| *id != me).collect();
+        let sends = others
+            .into_iter()
+            .map(|id| async move { self.send(id, message).await.err().map(|error| (id, error)) });
+        futures::future::join_all(sends).await.into_iter().flatten().collect()
+    }
+
+    /// Sends a request and waits at most `deadline` for its reply. It is processed at most once.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub async fn request<R: Request>(
+        &self,
+        to: NodeId,
+        request: &R,
+        deadline: Duration,
+    ) -> Result<R::Reply, MessageError> {
+        self.inner.messenger.request(to, Lane::Data, request, deadline).await
+    }
+
+    /// Takes one-way messages of a kind from now on; the last handler of a kind counts. One
+    /// sender's messages arrive in order, each after the handler of the one before has ended.
+    pub fn on_message<M, F, Fut>(&self, handler: F)
+    where
+        M: Message,
+        F: Fn(NodeId, M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.messenger.on_message(handler);
+    }
+
+    /// Answers requests of a kind from now on; the last handler of a kind counts. Handlers run
+    /// beside each other.
+    pub fn on_request<R, F, Fut>(&self, handler: F)
+    where
+        R: Request,
+        F: Fn(NodeId, R) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R::Reply> + Send + 'static,
+    {
+        self.inner.messenger.on_request(handler);
+    }
+
+    /// Waits until this node has applied everything that was committed anywhere when the call was
+    /// made: a read of replicated state after it is linearizable.
+    ///
+    /// # Errors
+    /// [`ProposeError::NoLeader`] when no leader confirmed in time, as on the minority side.
+    pub async fn barrier(&self, deadline: Duration) -> Result<(), ProposeError> {
+        self.inner.control.barrier(deadline).await
+    }
+
+    /// How far this node has applied the control log.
+    pub fn applied_index(&self) -> u64 {
+        self.inner.control.applied_index()
+    }
+
+    /// The wall clock that this node was given.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock.clone()
+    }
+
+    /// Adds this node's core metrics to a registry, named `clustron_core_…`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.inner.metrics.register(registry);
+    }
+
+    /// Whether the node has ended, and the panic that ended it if there was one.
+    pub fn ended(&self) -> Option<Result<(), String>> {
+        let ended = self.inner.tasks.is_cancelled();
+        ended.then(|| self.inner.panicked().map_or(Ok(()), Err))
+    }
+}
+
+impl fmt::Debug for ClusterHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterHandle")
+            .field("node", &self.node().to_string())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Gives up leadership and has the others commit that this node left.
+    async fn leave(&self, until: Instant) -> Result<(), ShutdownError> {
+        let agreed = self.control.agreed();
+        let others = agreed.borrow().view.alive().filter(|n| n.id != self.local.id).count();
+        if others == 0 || self.local.cluster_id().is_none() {
+            return Ok(());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if self.control.leading().borrow().is_some() && !self.control.hand_over(left / 2).await {
+            tracing::warn!("nobody took over the leadership in time");
+        }
+        let node = self.local.node();
+        let leave =
+            Command::Leave { node: node.id, incarnation: node.incarnation, at: self.clock.now() };
+        let left = until.saturating_duration_since(Instant::now());
+        let proposed = self.control.propose(leave, left).await;
+        proposed.map_err(|error| ShutdownError::Unconfirmed(error.to_string()))?;
+        // A voter stays until the group can do without it.
+        self.control.wait_until_no_voter(until).await;
+        Ok(())
+    }
+
+    fn abort(&self) {
+        self.closing.cancel();
+        self.services.cancel();
+        self.tasks.cancel();
+        self.messenger.clear_handlers();
+    }
+
+    fn panicked(&self) -> Option<String> {
+        self.tasks.panicked().or_else(|| self.services.panicked())
+    }
+}
+
+/// A cluster that a module will be part of once it has started.
+#[derive(Clone, Default)]
+pub struct LateCluster {
+    inner: Arc<Mutex<Weak<Inner>>>,
+}
+
+impl LateCluster {
+    /// The running node; `None` before it has started and after it has ended.
+    pub fn get(&self) -> Option<ClusterHandle> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        (!inner.tasks.is_cancelled()).then_some(ClusterHandle { inner })
+    }
+
+    pub(crate) fn set(&self, inner: &Arc<Inner>) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(inner);
+    }
+
+    pub(crate) fn control(&self) -> Result<Arc<Control>, ProposeError> {
+        self.get().map(|handle| handle.inner.control.clone()).ok_or(ProposeError::NotRunning)
+    }
+}
+
+impl fmt::Debug for LateCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LateCluster").field(&self.get()).finish()
+    }
+}

@@ -1,0 +1,359 @@
+//! What can be set, what it means and what is allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::election;
+use crate::identity::{InvalidName, NAME_BYTES_MAX, NodeName, Role, TAGS_MAX, check_name};
+use crate::membership::{InvalidMembershipConfig, MembershipConfig};
+
+/// A value that cannot be used. Found at start, before anything has happened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A name has other characters or another length than names may have.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A number or duration is out of its range, or contradicts another.
+    #[error("{key} is {value}: {allowed}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A setting of the failure detector cannot be used.
+    #[error(transparent)]
+    Membership(#[from] InvalidMembershipConfig),
+}
+
+impl ConfigError {
+    fn value(key: &'static str, value: impl ToString, allowed: impl Into<String>) -> Self {
+        Self::Value { key, value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// The control plane's times. They depend on each other in the order in which they stand here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How often the leader tells the others that it is there. Also how long one replication
+    /// message may take, so it must be well above the network's round trip.
+    pub heartbeat_interval: Duration,
+    /// How long voters keep faith with a leader they have heard, whatever anybody says; at least
+    /// twice `heartbeat_interval`. When the leader's process is seen to be gone, the next one leads
+    /// after about this long.
+    pub leader_lease: Duration,
+    /// How long a leader must have been silent for the voters to replace it without other evidence,
+    /// and how long without a majority's answer it goes on leading; at least twice `leader_lease`.
+    /// Longer survives longer stalls of a busy machine, shorter replaces a hung leader sooner.
+    pub leader_silence: Duration,
+    /// How long a node must have been alive before it votes.
+    pub voter_stable_after: Duration,
+    /// How long opening a connection with its handshake may take.
+    pub connect_timeout: Duration,
+    /// How long the core's own requests wait for a reply.
+    pub request_deadline: Duration,
+    /// How long a group that is being founded or joined may take before the node starts over under
+    /// a new identity.
+    pub formation_timeout: Duration,
+}
+
+impl Timing {
+    /// For processes on one machine.
+    pub fn local() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(100),
+            leader_lease: Duration::from_millis(300),
+            leader_silence: Duration::from_millis(1000),
+            voter_stable_after: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            request_deadline: Duration::from_secs(2),
+            formation_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// For machines in one data centre. The default.
+    pub fn lan() -> Self {
+        Self::local()
+    }
+
+    /// For sites far apart: round trips up to 300 ms.
+    pub fn wan() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(600),
+            leader_lease: Duration::from_millis(2000),
+            leader_silence: Duration::from_millis(6000),
+            voter_stable_after: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            request_deadline: Duration::from_secs(5),
+            formation_timeout: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn election(&self) -> election::Timing {
+        election::Timing {
+            lease: self.leader_lease,
+            silence: self.leader_silence,
+            stagger: self.heartbeat_interval / 2,
+            round: self.leader_lease * 2 / 3,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis(1);
+        let floors = [
+            ("heartbeat_interval", self.heartbeat_interval, 10 * ms, "at least 10 ms"),
+            (
+                "leader_lease",
+                self.leader_lease,
+                2 * self.heartbeat_interval,
+                "at least twice heartbeat_interval",
+            ),
+            (
+                "leader_silence",
+                self.leader_silence,
+                2 * self.leader_lease,
+                "at least twice leader_lease",
+            ),
+            ("connect_timeout", self.connect_timeout, 10 * ms, "at least 10 ms"),
+            (
+                "request_deadline",
+                self.request_deadline,
+                2 * self.leader_lease,
+                "at least twice leader_lease",
+            ),
+            (
+                "formation_timeout",
+                self.formation_timeout,
+                2 * self.leader_silence,
+                "at least twice leader_silence",
+            ),
+        ];
+        for (key, value, floor, rule) in floors {
+            if value < floor {
+                let allowed = format!("must be {rule}, that is {floor:?}");
+                return Err(ConfigError::value(key, format!("{value:?}"), allowed));
+            }
+        }
+        if self.leader_lease > Duration::from_secs(60) {
+            let value = format!("{:?}", self.leader_lease);
+            return Err(ConfigError::value("leader_lease", value, "must be at most 60 s"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::lan()
+    }
+}
+
+/// Everything that can be set for a node. [`Cluster::builder`](crate::Cluster::builder) sets the
+/// common fields; the rest may be changed here and passed to
+/// [`ClusterBuilder::config`](crate::ClusterBuilder::config).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What people call the node. `None`: `node-` and the first digits of its id.
+    pub name: Option<String>,
+    /// Where to listen, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Where the others reach this node, if that is not where it listens: behind address
+    /// translation, or when it listens on all interfaces.
+    pub advertise: Option<String>,
+    /// Addresses where other nodes may be found. May hold this node's own; must not hold them all,
+    /// since seeds tell of each other.
+    pub seeds: Vec<String>,
+    /// How many members must see each other to found a new cluster. More than half of those that
+    /// are ever started at the same time, or two clusters may come about. `None`: as many as there
+    /// are seeds, this node counted in; 1 without seeds.
+    pub expect: Option<usize>,
+    /// What the node does; at least one role.
+    pub roles: BTreeSet<Role>,
+    /// Labels for placement, at most 32.
+    pub tags: BTreeMap<String, String>,
+    /// The most members that vote: 1, 3, 5 or 7. More survive more failures and cost latency.
+    pub voters_max: usize,
+    /// The largest message, in bytes, 64 KiB to 16 MiB; the same on all nodes.
+    pub frame_bytes_max: usize,
+    /// The control plane's times.
+    pub timing: Timing,
+    /// The failure detector.
+    pub membership: MembershipConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: None,
+            listen: "127.0.0.1:0".to_owned(),
+            advertise: None,
+            seeds: vec![],
+            expect: None,
+            roles: BTreeSet::from([Role::Member]),
+            tags: BTreeMap::new(),
+            voters_max: 5,
+            frame_bytes_max: 8 << 20,
+            timing: Timing::lan(),
+            membership: MembershipConfig::lan(),
+        }
+    }
+}
+
+impl Config {
+    /// For processes on one machine.
+    pub fn local() -> Self {
+        Self { timing: Timing::local(), membership: MembershipConfig::local(), ..Self::default() }
+    }
+
+    /// For machines in one data centre. The default.
+    pub fn lan() -> Self {
+        Self::default()
+    }
+
+    /// For sites far apart.
+    pub fn wan() -> Self {
+        Self { timing: Timing::wan(), membership: MembershipConfig::wan(), ..Self::default() }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(name) = &self.name {
+            NodeName::new(name.clone())?;
+        }
+        for (key, addr) in [("listen", Some(&self.listen)), ("advertise", self.advertise.as_ref())]
+        {
+            if let Some(addr) = addr {
+                check_addr(key, addr)?;
+            }
+        }
+        for seed in &self.seeds {
+            check_addr("seeds", seed)?;
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::value("roles", "empty", "name at least one role"));
+        }
+        for role in &self.roles {
+            if let Role::Custom(name) = role {
+                check_name("custom role", name)?;
+            }
+        }
+        if self.tags.len() > TAGS_MAX {
+            let allowed = format!("at most {TAGS_MAX} tags");
+            return Err(ConfigError::value("tags", format!("{} tags", self.tags.len()), allowed));
+        }
+        for (key, value) in &self.tags {
+            check_name("tag key", key)?;
+            if value.len() > NAME_BYTES_MAX {
+                let allowed = format!("a tag's value has at most {NAME_BYTES_MAX} bytes");
+                return Err(ConfigError::value("tags", format!("{key}={value}"), allowed));
+            }
+        }
+        if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
+            return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
+        }
+        if !(64 << 10..=16 << 20).contains(&self.frame_bytes_max) {
+            let allowed = "must be from 65536 (64 KiB) to 16777216 (16 MiB)";
+            return Err(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
+        }
+        match self.expect {
+            Some(0) => return Err(ConfigError::value("expect", 0, "must be at least 1")),
+            Some(1) if self.others() > 0 && self.is_member() => {
+                let allowed = "with seeds it must be at least 2, or several nodes started together \
+                               would each found a cluster of their own";
+                return Err(ConfigError::value("expect", 1, allowed));
+            }
+            Some(_) | None => {}
+        }
+        self.timing.check()?;
+        Ok(self.membership.check()?)
+    }
+
+    /// The number of members that found a cluster.
+    pub(crate) fn expected(&self) -> usize {
+        self.expect.unwrap_or(self.others() + 1)
+    }
+
+    fn is_member(&self) -> bool {
+        self.roles.contains(&Role::Member)
+    }
+
+    /// How many distinct seeds are not this node itself, going by the addresses as written.
+    fn others(&self) -> usize {
+        let own = [Some(self.listen.as_str()), self.advertise.as_deref()];
+        let seeds: BTreeSet<&str> = self.seeds.iter().map(String::as_str).collect();
+        seeds.into_iter().filter(|seed| !own.contains(&Some(seed))).count()
+    }
+}
+
+fn check_addr(key: &'static str, addr: &str) -> Result<(), ConfigError> {
+    let valid = addr
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if valid && addr.len() <= 256 {
+        Ok(())
+    } else {
+        Err(ConfigError::value(
+            key,
+            format!("{addr:?}"),
+            "must be host:port, such as 10.0.0.7:7000",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_are_valid() {
+        for config in [Config::local(), Config::lan(), Config::wan()] {
+            config.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_the_key_the_value_and_the_remedy() {
+        let ok = Config::default;
+        let timing = |change: fn(&mut Timing)| {
+            let mut timing = Timing::lan();
+            change(&mut timing);
+            Config { timing, ..ok() }
+        };
+        for (config, key, value) in [
+            (Config { name: Some("a b".into()), ..ok() }, "node name", "\"a b\""),
+            (Config { listen: "nowhere".into(), ..ok() }, "listen", "\"nowhere\""),
+            (Config { advertise: Some("a:99999".into()), ..ok() }, "advertise", "a:99999"),
+            (Config { seeds: vec!["a:1".into(), ":2".into()], ..ok() }, "seeds", "\":2\""),
+            (Config { roles: BTreeSet::new(), ..ok() }, "roles", "at least one"),
+            (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
+            (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "65536"),
+            (Config { expect: Some(0), ..ok() }, "expect", "at least 1"),
+            (Config { expect: Some(1), seeds: vec!["a:1".into()], ..ok() }, "expect", "at least 2"),
+            (timing(|t| t.heartbeat_interval = Duration::ZERO), "heartbeat_interval", "10ms"),
+            (timing(|t| t.leader_lease = Duration::from_millis(150)), "leader_lease", "200ms"),
+            (timing(|t| t.leader_silence = Duration::from_millis(400)), "leader_silence", "600ms"),
+        ] {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn as_many_founders_are_expected_as_there_are_seeds_with_this_node() {
+        let seeds = |seeds: &[&str]| Config {
+            listen: "h:1".into(),
+            seeds: seeds.iter().map(|s| (*s).to_owned()).collect(),
+            ..Config::default()
+        };
+        assert_eq!(seeds(&[]).expected(), 1);
+        assert_eq!(seeds(&["h:1"]).expected(), 1);
+        assert_eq!(seeds(&["h:2", "h:3"]).expected(), 3);
+        assert_eq!(seeds(&["h:1", "h:2", "h:3", "h:3"]).expected(), 3);
+    }
+}

@@ -1,0 +1,180 @@
+//! What this node's control plane answers when others ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use openraft::raft::AppendEntriesResponse;
+
+use super::Control;
+use super::command::{Command, Response};
+use super::rpc::{
+    Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
+    Refused, SnapshotChunk, TakeOver,
+};
+use super::types::Snapshot;
+use crate::election::{Input, PreVote};
+use crate::identity::{ClusterId, NodeId, NodeInfo};
+
+/// The largest snapshot that is received, in bytes.
+const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+
+/// A snapshot of which some pieces have arrived. Memory grows with what arrives.
+pub(super) struct Assembly {
+    id: String,
+    data: BytesMut,
+}
+
+impl Control {
+    pub(super) fn register_handlers(self: &Arc<Self>) {
+        macro_rules! on {
+            ($method:ident) => {{
+                let this = self.clone();
+                self.messenger.on_request(move |from, request| {
+                    let this = this.clone();
+                    async move { this.$method(from, request).await }
+                });
+            }};
+        }
+        on!(handle_append);
+        on!(handle_vote);
+        on!(handle_chunk);
+        on!(handle_pre_vote);
+        on!(handle_take_over);
+        on!(handle_propose);
+        on!(handle_read_index);
+        on!(handle_join);
+    }
+
+    /// A node that belongs nowhere yet belongs to the first cluster whose control plane calls it:
+    /// only a group that it asked to join, or to found, has its id.
+    fn check_cluster(&self, ours: ClusterId) -> Result<(), Refused> {
+        let theirs = self.local.adopt_cluster(ours);
+        if theirs == ours { Ok(()) } else { Err(Refused::OtherCluster { ours, theirs }) }
+    }
+
+    async fn handle_append(
+        self: Arc<Self>,
+        from: NodeId,
+        request: Append,
+    ) -> Result<AppendEntriesResponse<NodeId>, Refused> {
+        self.check_cluster(request.cluster)?;
+        let reply = self.raft.append_entries(request.rpc).await;
+        let reply = reply.map_err(|e| Refused::Failed(e.to_string()))?;
+        if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+            self.campaign.tell(Input::Heard(from));
+        }
+        Ok(reply)
+    }
+
+    async fn handle_vote(
+        self: Arc<Self>,
+        _from: NodeId,
+        request: AskVote,
+    ) -> Result<openraft::raft::VoteResponse<NodeId>, Refused> {
+        self.check_cluster(request.cluster)?;
+        self.raft.vote(request.rpc).await.map_err(|e| Refused::Failed(e.to_string()))
+    }
+
+    async fn handle_chunk(
+        self: Arc<Self>,
+        from: NodeId,
+        chunk: SnapshotChunk,
+    ) -> Result<ChunkReply, Refused> {
+        self.check_cluster(chunk.cluster)?;
+        if chunk.total > SNAPSHOT_BYTES_MAX {
+            let bytes = chunk.total;
+            return Err(Refused::Failed(format!(
+                "a snapshot of {bytes} bytes is larger than the {SNAPSHOT_BYTES_MAX} taken"
+            )));
+        }
+        self.campaign.tell(Input::Heard(from));
+        let whole = {
+            let mut slot = self.assembly.lock().await;
+            let assembly = match slot.take().filter(|a| a.id == chunk.meta.snapshot_id) {
+                Some(assembly) => slot.insert(assembly),
+                None => {
+                    let id = chunk.meta.snapshot_id.clone();
+                    slot.insert(Assembly { id, data: BytesMut::new() })
+                }
+            };
+            if assembly.data.len() as u64 == chunk.offset {
+                assembly.data.extend_from_slice(&chunk.data);
+            }
+            let offset = assembly.data.len() as u64;
+            if offset < chunk.total {
+                return Ok(ChunkReply::Continue { offset });
+            }
+            slot.take().map_or_else(Bytes::new, |assembly| assembly.data.freeze())
+        };
+        let snapshot = Snapshot { meta: chunk.meta, snapshot: Box::new(whole) };
+        let installed = self.raft.install_full_snapshot(chunk.vote, snapshot).await;
+        let installed = installed.map_err(|e| Refused::Failed(e.to_string()))?;
+        Ok(ChunkReply::Installed { vote: installed.vote })
+    }
+
+    async fn handle_pre_vote(self: Arc<Self>, _from: NodeId, request: AskPreVote) -> PreVote {
+        match self.check_cluster(request.cluster) {
+            Ok(()) => self.campaign.would_vote(request.log_end),
+            Err(_) => PreVote::NotYet { retry_after: self.timing.leader_lease },
+        }
+    }
+
+    async fn handle_take_over(self: Arc<Self>, from: NodeId, request: TakeOver) {
+        if self.check_cluster(request.cluster).is_ok() && self.raft_leader() == Some(from) {
+            self.campaign.tell(Input::TakeOver);
+        }
+    }
+
+    async fn handle_propose(self: Arc<Self>, _from: NodeId, request: Propose) -> Proposed {
+        if self.check_cluster(request.cluster).is_err() {
+            return Proposed::NotLeader { leader: None };
+        }
+        let deadline = Duration::from_millis(u64::from(request.deadline_ms));
+        let proposed = self.propose_here(request.command, deadline).await;
+        proposed.unwrap_or(Proposed::Unknown)
+    }
+
+    async fn handle_read_index(
+        self: Arc<Self>,
+        _from: NodeId,
+        request: ReadIndex,
+    ) -> Result<u64, Option<NodeId>> {
+        if self.check_cluster(request.cluster).is_err() {
+            return Err(None);
+        }
+        self.read_index_here().await
+    }
+
+    async fn handle_join(self: Arc<Self>, from: NodeId, request: Join) -> JoinReply {
+        if let Err(refused) = self.check_cluster(request.cluster) {
+            return JoinReply::Refused { reason: refused.to_string() };
+        }
+        if request.node.id != from {
+            let reason = format!("node {from} asks in the name of {}", request.node.id);
+            return JoinReply::Refused { reason };
+        }
+        // Whoever leads in name only must not let anybody in.
+        if self.leading.borrow().is_none() {
+            return JoinReply::NotLeader { leader: self.leader_info() };
+        }
+        let admit = Command::Admit { node: request.node, at: self.clock.now() };
+        match self.propose_here(admit, self.timing.request_deadline).await {
+            Ok(Proposed::Applied { response: Response::Rejected(why), .. }) => {
+                JoinReply::Refused { reason: why.to_string() }
+            }
+            Ok(Proposed::Applied { .. }) => JoinReply::Admitted,
+            Ok(Proposed::NotLeader { .. } | Proposed::Unknown) | Err(_) => {
+                JoinReply::NotLeader { leader: self.leader_info() }
+            }
+        }
+    }
+
+    /// How to reach the leader, where it is another node.
+    fn leader_info(&self) -> Option<NodeInfo> {
+        let leader = self.raft_leader().filter(|leader| *leader != self.local.id)?;
+        let metrics = self.raft.metrics();
+        let membership = metrics.borrow().membership_config.clone();
+        membership.membership().get_node(&leader)?.info.clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! The control log in memory: the storage of a node whose identity is new at every start.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::RangeBounds;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{LogState, RaftLogReader};
+
+use super::command::Command;
+use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use crate::election::LogEnd;
+
+/// The most bytes of commands that one replication message carries; a single entry may be larger.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What an entry costs besides its command, roughly.
+const ENTRY_BYTES: usize = 64;
+
+/// The log. Clones are the same log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryLog {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    purged: Option<LogId>,
+    entries: BTreeMap<u64, Entry>,
+}
+
+impl MemoryLog {
+    /// How far the log reaches.
+    pub(crate) fn end(&self) -> LogEnd {
+        let inner = self.lock();
+        let last = inner.entries.last_key_value().map(|(_, entry)| entry.log_id);
+        last.or(inner.purged)
+            .map_or(LogEnd::default(), |id| LogEnd { term: id.leader_id.term, index: id.index })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RaftLogReader<TypeConfig> for MemoryLog {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, StorageError> {
+        Ok(self.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        let inner = self.lock();
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            let first = bytes == 0;
+            bytes += entry_bytes(entry);
+            first || bytes <= BATCH_BYTES
+        };
+        Ok(inner.entries.range(start..end).map(|(_, e)| e).take_while(fits).cloned().collect())
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for MemoryLog {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
+        let inner = self.lock();
+        let last = inner.entries.last_key_value().map(|(_, entry)| entry.log_id);
+        Ok(LogState { last_purged_log_id: inner.purged, last_log_id: last.or(inner.purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        self.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.lock().vote)
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        self.lock().committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.lock().committed)
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<TypeConfig>,
+    ) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        self.lock().entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
+        callback.log_io_completed(Ok(()));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
+        self.lock().entries.split_off(&from.index);
+        Ok(())
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        let mut inner = self.lock();
+        inner.purged = inner.purged.max(Some(upto));
+        inner.entries = inner.entries.split_off(&(upto.index + 1));
+        Ok(())
+    }
+}
+
+fn entry_bytes(entry: &Entry) -> usize {
+    ENTRY_BYTES
+        + match &entry.payload {
+            openraft::EntryPayload::Normal(Command::Module { module, body, .. }) => {
+                module.len() + body.len()
+            }
+            openraft::EntryPayload::Normal(Command::Bootstrap { nodes, .. }) => nodes.len() * 256,
+            openraft::EntryPayload::Normal(_) => 256,
+            openraft::EntryPayload::Blank => 0,
+            openraft::EntryPayload::Membership(membership) => membership.nodes().count() * 256,
+        }
+}

@@ -1,0 +1,318 @@
+//! The control plane: one Raft group whose log holds what the cluster agrees on.
+//!
+//! openraft is the consensus, and nothing outside this module names it. Around it stand our own
+//! parts: when to stand for election ([`campaign`]), what a leader does ([`reign`]), how commands
+//! come in ([`propose`]) and what applying them means ([`machine`], [`state`]).
+
+mod campaign;
+mod command;
+mod handlers;
+mod log_store;
+mod machine;
+mod network;
+mod propose;
+mod reign;
+mod replicated;
+mod rpc;
+mod snapshot;
+mod state;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use openraft::ServerState;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use campaign::Campaign;
+pub(crate) use command::Command;
+pub use command::{COMMAND_BYTES_MAX, Rejection};
+use handlers::Assembly;
+use log_store::MemoryLog;
+use machine::Machine;
+pub(crate) use machine::Modules;
+use network::{Answers, Peers};
+pub use propose::ProposeError;
+pub(crate) use replicated::AnyReplicated;
+pub use replicated::{Applied, Replicated, ReplicatedState};
+pub(crate) use rpc::{Join, JoinReply};
+pub(crate) use state::Agreed;
+use types::{Metrics, Raft};
+
+use crate::config::Timing;
+use crate::detection::Suspicions;
+use crate::election::Input;
+use crate::error::StartError;
+use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::local::Local;
+use crate::messaging::{Lane, Messenger};
+use crate::metrics::CoreMetrics;
+use crate::tasks::Tasks;
+use crate::time::Clock;
+
+/// A node's part in the control plane.
+pub(crate) struct Control {
+    pub(crate) local: Arc<Local>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timing: Timing,
+    messenger: Messenger,
+    raft: Raft,
+    campaign: Arc<Campaign>,
+    answers: Answers,
+    agreed: watch::Receiver<Arc<Agreed>>,
+    applied_index: watch::Receiver<u64>,
+    /// The epoch in which this node leads, from its own activation until it may no longer.
+    leading: watch::Sender<Option<Epoch>>,
+    suspicions: watch::Receiver<Suspicions>,
+    assembly: Mutex<Option<Assembly>>,
+    handing_over: AtomicBool,
+    voters_max: usize,
+    metrics: Arc<CoreMetrics>,
+    tasks: Tasks,
+}
+
+/// What [`Control::start`] needs.
+pub(crate) struct ControlParts {
+    pub(crate) local: Arc<Local>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timing: Timing,
+    pub(crate) voters_max: usize,
+    pub(crate) messenger: Messenger,
+    pub(crate) modules: Arc<Modules>,
+    pub(crate) suspicions: watch::Receiver<Suspicions>,
+    pub(crate) metrics: Arc<CoreMetrics>,
+    pub(crate) tasks: Tasks,
+}
+
+impl Control {
+    /// Starts an empty control plane that waits to be formed or joined.
+    pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
+        let ControlParts { local, clock, timing, voters_max, .. } = parts;
+        let ControlParts { messenger, modules, suspicions, metrics, tasks, .. } = parts;
+        let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
+        let answers = Answers::default();
+        let log = MemoryLog::default();
+        let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
+        let applied_tx = watch::Sender::new(0);
+        let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
+        let machine = Machine::new(modules, agreed_tx, applied_tx);
+        let network =
+            Peers { local: local.clone(), messenger: messenger.clone(), answers: answers.clone() };
+        let config =
+            Arc::new(raft_config(local.cluster.as_str(), &timing).map_err(|e| failed(&e))?);
+        let raft = Raft::new(local.id, config, network, log.clone(), machine)
+            .await
+            .map_err(|e| failed(&e))?;
+        let campaign = Campaign::new(
+            timing.election(),
+            local.clone(),
+            messenger.clone(),
+            (raft.clone(), log),
+            metrics.clone(),
+            tasks.clone(),
+        );
+        let control = Arc::new(Self {
+            local,
+            clock,
+            timing,
+            messenger,
+            raft,
+            campaign,
+            answers,
+            agreed,
+            applied_index,
+            leading: watch::Sender::new(None),
+            suspicions,
+            assembly: Mutex::default(),
+            handing_over: AtomicBool::new(false),
+            voters_max,
+            metrics,
+            tasks,
+        });
+        control.register_handlers();
+        control.tasks.spawn("leader duties", control.clone().serve_when_elected());
+        control.tasks.spawn("voter list", control.clone().follow_voters());
+        Ok(control)
+    }
+
+    /// Founds a cluster of exactly these nodes. The one that is called becomes the first leader
+    /// if nothing fails.
+    pub(crate) async fn found(&self, nodes: Vec<NodeInfo>) -> Result<(), StartError> {
+        self.local.adopt_cluster(ClusterId::mint());
+        let nodes: BTreeMap<_, _> = nodes.into_iter().map(|node| (node.id, node.into())).collect();
+        let founded = self.raft.initialize(nodes).await;
+        founded.map_err(|e| StartError::ControlPlane(e.to_string()))
+    }
+
+    /// Asks a node to take this one into its cluster, or back in.
+    pub(crate) async fn ask_to_join(
+        &self,
+        via: NodeId,
+        cluster: ClusterId,
+        deadline: Duration,
+    ) -> Result<JoinReply, crate::messaging::MessageError> {
+        let request = Join { cluster, node: self.local.node() };
+        self.messenger.request(via, Lane::Control, &request, deadline).await
+    }
+
+    pub(crate) fn agreed(&self) -> watch::Receiver<Arc<Agreed>> {
+        self.agreed.clone()
+    }
+
+    pub(crate) fn leading(&self) -> watch::Receiver<Option<Epoch>> {
+        self.leading.subscribe()
+    }
+
+    pub(crate) fn applied_index(&self) -> u64 {
+        *self.applied_index.borrow()
+    }
+
+    pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
+        self.raft.metrics().borrow().membership_config.voter_ids().collect()
+    }
+
+    /// Tells the control plane that a peer's process is known to be gone.
+    pub(crate) fn peer_gone(&self, peer: NodeId) {
+        self.campaign.tell(Input::LeaderGone(peer));
+    }
+
+    /// Who leads, as far as this node may believe: its activation is applied here, and it has been
+    /// heard lately.
+    pub(crate) fn believed_leader(&self) -> Option<crate::view::Activation> {
+        let agreed = self.agreed.borrow();
+        let latest = agreed.activations.back()?;
+        let believed = self.raft_leader() == Some(latest.node)
+            && self.campaign.hears_leader()
+            && (latest.node != self.local.id || self.leading.borrow().is_some());
+        believed.then(|| latest.clone())
+    }
+
+    /// Waits for the next change of Raft's own leadership or group.
+    pub(crate) fn raft_changes(&self) -> RaftChanges {
+        RaftChanges(self.raft.server_metrics())
+    }
+
+    /// Lets another voter take over: falls silent, and asks the one that is furthest to stand.
+    /// Returns whether somebody else leads then.
+    pub(crate) async fn hand_over(&self, deadline: Duration) -> bool {
+        let Some(cluster) = self.local.cluster_id() else { return false };
+        let Some(successor) = self.successor() else { return false };
+        tracing::info!(%successor, "handing over the leadership");
+        self.handing_over.store(true, Ordering::Relaxed);
+        self.raft.runtime_config().heartbeat(false);
+        let request = rpc::TakeOver { cluster };
+        let asked = self.messenger.request(successor, Lane::Control, &request, deadline).await;
+        let mut metrics = self.raft.metrics();
+        let handed = match asked {
+            Ok(()) => {
+                let other = metrics.wait_for(|m| m.state != ServerState::Leader);
+                tokio::time::timeout(deadline, other).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        self.raft.runtime_config().heartbeat(true);
+        self.handing_over.store(false, Ordering::Relaxed);
+        handed
+    }
+
+    /// Waits until this node votes no more, or gives up at the deadline.
+    pub(crate) async fn wait_until_no_voter(&self, until: Instant) {
+        let mut metrics = self.raft.server_metrics();
+        let me = self.local.id;
+        let gone = metrics.wait_for(|m| m.membership_config.voter_ids().all(|id| id != me));
+        if tokio::time::timeout_at(until, gone).await.is_err() {
+            tracing::warn!("the others have not replaced this node's vote in time");
+        }
+    }
+
+    /// Ends Raft. The tasks end with their owner.
+    pub(crate) async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the control plane did not end in order");
+        }
+    }
+
+    fn raft_leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow().current_leader
+    }
+
+    fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
+    }
+
+    /// The live voter whose log reaches furthest, other than this node.
+    fn successor(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics().borrow().clone();
+        let replication = metrics.replication.as_ref()?;
+        let agreed = self.agreed.borrow();
+        let suspicions = self.suspicions.borrow();
+        let voters = metrics.membership_config.voter_ids();
+        voters
+            .filter(|id| *id != self.local.id && agreed.view.is_alive(*id))
+            .filter(|id| !suspicions.contains_key(id))
+            .max_by_key(|id| replication.get(id).copied().flatten().map(|log_id| log_id.index))
+    }
+
+    /// How long ago a majority of the voters last answered this leader.
+    fn quorum_silence(&self, metrics: &Metrics) -> Duration {
+        let now = Instant::now();
+        let silence = |id: NodeId| {
+            if id == self.local.id {
+                return Duration::ZERO;
+            }
+            self.answers.of(id).map_or(Duration::MAX, |at| now.saturating_duration_since(at))
+        };
+        let configs = metrics.membership_config.membership().get_joint_config();
+        let of_majority = |voters: &BTreeSet<NodeId>| {
+            let mut ages: Vec<Duration> = voters.iter().map(|id| silence(*id)).collect();
+            ages.sort_unstable();
+            ages.get(voters.len() / 2).copied().unwrap_or(Duration::MAX)
+        };
+        configs.iter().map(of_majority).max().unwrap_or(Duration::MAX)
+    }
+
+    /// Keeps the campaign told of who votes.
+    async fn follow_voters(self: Arc<Self>) {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let voters = metrics.borrow_and_update().membership_config.voter_ids().collect();
+            self.campaign.tell(Input::Voters(voters));
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// See [`Control::raft_changes`].
+pub(crate) struct RaftChanges(
+    watch::Receiver<openraft::metrics::RaftServerMetrics<NodeId, types::RaftNode>>,
+);
+
+impl RaftChanges {
+    pub(crate) async fn next(&mut self) {
+        // After the end of Raft there is nothing more to see.
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn raft_config(cluster: &str, timing: &Timing) -> Result<openraft::Config, openraft::ConfigError> {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    openraft::Config {
+        cluster_name: cluster.to_owned(),
+        heartbeat_interval: ms(timing.heartbeat_interval),
+        // openraft takes the upper bound as the lease that voters give the leader. It never elects
+        // by itself here: `Campaign` does.
+        election_timeout_min: ms(timing.leader_lease) - 1,
+        election_timeout_max: ms(timing.leader_lease),
+        enable_elect: false,
+        install_snapshot_timeout: 5_000,
+        ..openraft::Config::default()
+    }
+    .validate()
+}

@@ -1,0 +1,252 @@
+//! What a node does while Raft has it as the leader: found the cluster if it is not yet, activate
+//! an epoch, and keep the view and the group of voters as they should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::{ChangeMembers, ServerState};
+use tokio::time::Instant;
+
+use super::Control;
+use super::command::{Command, Response};
+use super::rpc::Proposed;
+use super::types::Metrics;
+use crate::detection::Suspicion;
+use crate::election::Input;
+use crate::identity::{Epoch, NodeId};
+use crate::view::NodeState;
+use crate::voters::{self, Change, Goal, Group, Standing};
+
+/// How often a leader looks after the view and the group.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A node whose log lacks no more than this many entries has caught up.
+const CAUGHT_UP_WITHIN: u64 = 100;
+
+/// How long one change of the group may take before the leader looks again.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The leader cannot go on in this epoch.
+struct Lost;
+
+impl Control {
+    /// Waits to be elected, reigns, and starts over, until the node ends.
+    pub(super) async fn serve_when_elected(self: Arc<Self>) {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let elected = metrics.wait_for(|m| m.state == ServerState::Leader).await;
+            let Ok(vote) = elected.map(|metrics| metrics.vote) else { return };
+            self.campaign.tell(Input::Leading(true));
+            tokio::select! {
+                biased;
+                ended = metrics.wait_for(|m| m.state != ServerState::Leader || m.vote != vote) => {
+                    drop(ended);
+                }
+                () = self.reign() => {}
+            }
+            self.resign();
+            self.campaign.tell(Input::Leading(false));
+        }
+    }
+
+    fn resign(&self) {
+        if let Some(epoch) = self.leading.send_replace(None) {
+            tracing::info!(%epoch, "no longer the leader");
+        }
+    }
+
+    /// One stretch of Raft leadership. Without a quorum the node stops to lead, and activates a new
+    /// epoch when the quorum is back.
+    async fn reign(&self) {
+        if self.agreed.borrow().cluster.is_none() {
+            self.found_when_all_follow().await;
+        }
+        loop {
+            self.wait_for_quorum().await;
+            let Ok(epoch) = self.activate().await else { continue };
+            let mut alive_since = BTreeMap::new();
+            while let Ok(()) = self.look_after(epoch, &mut alive_since).await {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            self.resign();
+        }
+    }
+
+    /// Commits the cluster's identity once every founding node follows this leader. From then on
+    /// each of them belongs to this cluster and can found no other.
+    async fn found_when_all_follow(&self) {
+        let Some(cluster) = self.local.cluster_id() else { return };
+        loop {
+            let metrics = self.raft.metrics().borrow().clone();
+            let membership = metrics.membership_config.membership();
+            let follows = |id: &NodeId| {
+                let replication = metrics.replication.as_ref();
+                *id == self.local.id
+                    || replication.and_then(|r| r.get(id)).copied().flatten().is_some()
+            };
+            if metrics.last_applied.is_some() && membership.nodes().all(|(id, _)| follows(id)) {
+                let nodes = membership.nodes().filter_map(|(_, n)| n.info.clone()).collect();
+                let bootstrap = Command::Bootstrap { cluster, nodes, at: self.clock.now() };
+                if let Ok(Proposed::Applied { response, .. }) =
+                    self.propose_here(bootstrap, CHANGE_DEADLINE).await
+                {
+                    tracing::info!(%cluster, ?response, "the cluster is founded");
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn wait_for_quorum(&self) {
+        while !self.has_quorum() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn has_quorum(&self) -> bool {
+        let metrics = self.raft.metrics().borrow().clone();
+        self.quorum_silence(&metrics) < self.timing.leader_silence
+    }
+
+    /// Commits this node's activation. It leads from when the entry is applied here.
+    async fn activate(&self) -> Result<Epoch, Lost> {
+        let node = self.local.node();
+        let activate = Command::Activate {
+            node: node.id,
+            incarnation: node.incarnation,
+            at: self.clock.now(),
+        };
+        let proposed = self.propose_here(activate, CHANGE_DEADLINE).await;
+        let epoch = match proposed {
+            Ok(Proposed::Applied { index, response: Response::Done }) => Epoch(index),
+            Ok(other) => {
+                tracing::warn!(?other, "the activation was not applied");
+                // A leader that is unknown to the view has to be let in first.
+                self.readmit().await;
+                return Err(Lost);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the activation was not applied");
+                return Err(Lost);
+            }
+        };
+        if self.agreed.borrow().epoch() != epoch {
+            return Err(Lost);
+        }
+        tracing::info!(%epoch, node = %node, "leading");
+        self.metrics.epochs_led.inc();
+        self.leading.send_replace(Some(epoch));
+        Ok(epoch)
+    }
+
+    async fn readmit(&self) {
+        let admit = Command::Admit { node: self.local.node(), at: self.clock.now() };
+        if let Err(error) = self.propose_here(admit, CHANGE_DEADLINE).await {
+            tracing::warn!(%error, "the leader is not in its own view");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+
+    /// One look at the quorum, the view and the group, with at most one change of each.
+    async fn look_after(
+        &self,
+        epoch: Epoch,
+        alive_since: &mut BTreeMap<NodeId, Instant>,
+    ) -> Result<(), Lost> {
+        if !self.has_quorum() {
+            tracing::warn!(%epoch, "the leader has lost touch with the majority");
+            return Err(Lost);
+        }
+        self.mark_down(epoch).await;
+        let metrics = self.raft.metrics().borrow().clone();
+        let change = self.next_change(&metrics, alive_since);
+        if let Some(change) = change {
+            self.make(&change, &metrics).await;
+        }
+        if self.agreed.borrow().epoch() == epoch { Ok(()) } else { Err(Lost) }
+    }
+
+    /// Commits what the failure detector has found.
+    async fn mark_down(&self, epoch: Epoch) {
+        let suspicions = self.suspicions.borrow().clone();
+        for (node, suspicion) in suspicions {
+            let Suspicion::Down { incarnation, why } = suspicion else { continue };
+            let record = self.agreed.borrow().view.node(node).cloned();
+            let known = record.filter(|r| r.state == NodeState::Alive);
+            if known.is_none_or(|r| r.info.incarnation > incarnation) {
+                continue;
+            }
+            tracing::warn!(%node, why, "a node is down");
+            let at = self.clock.now();
+            let down = Command::MarkDown { epoch, node, incarnation, reason: why, at };
+            if let Err(error) = self.propose_here(down, CHANGE_DEADLINE).await {
+                tracing::warn!(%error, %node, "the verdict was not committed");
+            }
+        }
+    }
+
+    fn next_change(
+        &self,
+        metrics: &Metrics,
+        alive_since: &mut BTreeMap<NodeId, Instant>,
+    ) -> Option<Change> {
+        let now = Instant::now();
+        let suspicions = self.suspicions.borrow().clone();
+        let view = self.agreed.borrow().view.clone();
+        let membership = metrics.membership_config.membership();
+        alive_since.retain(|id, _| view.is_alive(*id) && !suspicions.contains_key(id));
+        let mut group = Group {
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            ..Group::default()
+        };
+        let last = metrics.last_log_index.unwrap_or(0);
+        for node in view.alive() {
+            let shaky = suspicions.contains_key(&node.id);
+            if shaky {
+                group.shaky.insert(node.id);
+            }
+            let since = if shaky { now } else { *alive_since.entry(node.id).or_insert(now) };
+            let matched = metrics.replication.as_ref().and_then(|r| r.get(&node.id)).copied();
+            let matched = matched.flatten().map(|log_id| log_id.index);
+            let standing = Standing {
+                is_member: node.is_member(),
+                caught_up: matched.is_some_and(|at| at + CAUGHT_UP_WITHIN >= last),
+                stable_for: now - since,
+            };
+            group.alive.insert(node.id, standing);
+        }
+        let left = view.nodes().filter(|r| r.state == NodeState::Left).map(|r| r.info.id);
+        group.left = left.collect();
+        let configs = membership.get_joint_config();
+        if configs.len() > 1 {
+            group.unfinished = configs.last();
+        }
+        let goal =
+            Goal { voters_max: self.voters_max, stable_after: self.timing.voter_stable_after };
+        self.answers.retain(|id| membership.get_node(&id).is_some());
+        voters::next_change(&group, goal)
+    }
+
+    async fn make(&self, change: &Change, metrics: &Metrics) {
+        tracing::info!(?change, "changing the group");
+        let (members, retain) = match change {
+            Change::AddLearner(id) => {
+                let node = self.agreed.borrow().view.node(*id).map(|r| r.info.clone());
+                let Some(node) = node else { return };
+                (ChangeMembers::AddNodes(BTreeMap::from([(*id, node.into())])), true)
+            }
+            Change::RemoveLearners(ids) => (ChangeMembers::RemoveNodes(ids.clone()), true),
+            Change::Voters(ids) => (ChangeMembers::ReplaceAllVoters(ids.clone()), false),
+        };
+        let before: BTreeSet<NodeId> = metrics.membership_config.voter_ids().collect();
+        let changing = self.raft.change_membership(members, retain);
+        match tokio::time::timeout(CHANGE_DEADLINE, changing).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, ?change, ?before, "the change failed"),
+            Err(_elapsed) => tracing::warn!(?change, ?before, "the change is not committed yet"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the control planes of two nodes say to each other. Every message names the cluster, so that
+//! a node of another cluster can neither vote nor append.
+
+use bytes::Bytes;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
+use serde::{Deserialize, Serialize};
+
+use super::command::{Command, Response};
+use super::types::{SnapshotMeta, TypeConfig, Vote};
+use crate::election::{LogEnd, PreVote};
+use crate::identity::{ClusterId, NodeId, NodeInfo};
+use crate::messaging::{Message, Request};
+
+macro_rules! request {
+    ($type:ty, $kind:literal, $reply:ty) => {
+        impl Message for $type {
+            const KIND: &'static str = $kind;
+        }
+        impl Request for $type {
+            type Reply = $reply;
+        }
+    };
+}
+
+/// Why a node did not do what another node's control plane asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("the node is in cluster {theirs}, not in {ours}")]
+    OtherCluster { ours: ClusterId, theirs: ClusterId },
+    #[error("the node's control plane has failed: {0}")]
+    Failed(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Append {
+    pub(super) cluster: ClusterId,
+    pub(super) rpc: AppendEntriesRequest<TypeConfig>,
+}
+request!(Append, "core.append", Result<AppendEntriesResponse<NodeId>, Refused>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AskVote {
+    pub(super) cluster: ClusterId,
+    pub(super) rpc: VoteRequest<NodeId>,
+}
+request!(AskVote, "core.vote", Result<VoteResponse<NodeId>, Refused>);
+
+/// One piece of a snapshot. The receiver installs it when it has all bytes in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotChunk {
+    pub(super) cluster: ClusterId,
+    pub(super) vote: Vote,
+    pub(super) meta: SnapshotMeta,
+    pub(super) offset: u64,
+    pub(super) total: u64,
+    pub(super) data: Bytes,
+}
+request!(SnapshotChunk, "core.snapshot", Result<ChunkReply, Refused>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum ChunkReply {
+    /// Send on from this offset.
+    Continue { offset: u64 },
+    /// Installed, or refused for a higher vote.
+    Installed { vote: Vote },
+}
+
+/// Would you vote for me?
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AskPreVote {
+    pub(super) cluster: ClusterId,
+    pub(super) log_end: LogEnd,
+}
+request!(AskPreVote, "core.pre-vote", PreVote);
+
+/// The leader falls silent so that the addressee may take over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TakeOver {
+    pub(super) cluster: ClusterId,
+}
+request!(TakeOver, "core.take-over", ());
+
+/// A command for the leader to propose.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Propose {
+    pub(super) cluster: ClusterId,
+    pub(super) command: Command,
+    pub(super) deadline_ms: u32,
+}
+request!(Propose, "core.propose", Proposed);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Proposed {
+    Applied {
+        index: u64,
+        response: Response,
+    },
+    /// Certainly not applied.
+    NotLeader {
+        leader: Option<NodeId>,
+    },
+    /// Accepted, but not applied in time: it may be yet.
+    Unknown,
+}
+
+/// Up to where must a read have applied the log to be linearizable?
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ReadIndex {
+    pub(super) cluster: ClusterId,
+}
+request!(ReadIndex, "core.read-index", Result<u64, Option<NodeId>>);
+
+/// A node asks to be taken in, or back in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Join {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeInfo,
+}
+request!(Join, "core.join", JoinReply);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum JoinReply {
+    /// The view has it; the log will follow.
+    Admitted,
+    /// Ask there, or again later.
+    NotLeader { leader: Option<NodeInfo> },
+    /// Not with this description.
+    Refused { reason: String },
+}

@@ -1,0 +1,39 @@
+//! How the control log is told to openraft. Nothing outside `control` names openraft.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::command::{Command, Response};
+use crate::identity::{NodeId, NodeInfo};
+
+/// What Raft keeps about a node beside its id: enough to reach it before any view is agreed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RaftNode {
+    /// Only openraft's own defaults lack it.
+    pub(crate) info: Option<NodeInfo>,
+}
+
+impl From<NodeInfo> for RaftNode {
+    fn from(info: NodeInfo) -> Self {
+        Self { info: Some(info) }
+    }
+}
+
+openraft::declare_raft_types!(
+    pub(crate) TypeConfig:
+        D = Command,
+        R = Response,
+        NodeId = NodeId,
+        Node = RaftNode,
+        SnapshotData = Bytes,
+);
+
+pub(crate) type Raft = openraft::Raft<TypeConfig>;
+pub(crate) type Entry = openraft::Entry<TypeConfig>;
+pub(crate) type LogId = openraft::LogId<NodeId>;
+pub(crate) type Vote = openraft::Vote<NodeId>;
+pub(crate) type StorageError = openraft::StorageError<NodeId>;
+pub(crate) type StoredMembership = openraft::StoredMembership<NodeId, RaftNode>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<NodeId, RaftNode>;
+pub(crate) type Snapshot = openraft::Snapshot<TypeConfig>;
+pub(crate) type Metrics = openraft::RaftMetrics<NodeId, RaftNode>;

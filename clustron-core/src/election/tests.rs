@@ -1,0 +1,154 @@
+use super::*;
+use std::collections::BTreeMap;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const TIMING: Timing =
+    Timing { lease: ms(300), silence: ms(1000), stagger: ms(50), round: ms(200) };
+
+fn follower(me: u64) -> Election {
+    let mut election = Election::new(NodeId(me), TIMING, ms(0));
+    election.handle(ms(0), Input::Voters((1..=3).map(NodeId).collect()));
+    election.handle(ms(0), Input::Heard(NodeId(3)));
+    election
+}
+
+fn granted(from: u64, round: u64) -> Input {
+    Input::Answer { from: NodeId(from), round, answer: PreVote::Granted }
+}
+
+fn ask(round: u64, voters: [u64; 2]) -> Vec<Effect> {
+    vec![Effect::AskAround { round, voters: voters.into_iter().map(NodeId).collect() }]
+}
+
+#[test]
+fn a_heard_leader_is_left_alone() {
+    let mut election = follower(1);
+    for step in 1..100 {
+        let now = ms(step * 100);
+        assert!(election.handle(now, Input::Heard(NodeId(3))).is_empty());
+        assert!(election.handle(now + ms(99), Input::Timeout).is_empty());
+    }
+}
+
+#[test]
+fn silence_alone_is_waited_out_in_full() {
+    let mut election = follower(1);
+    assert!(election.handle(ms(999), Input::Timeout).is_empty());
+    assert_eq!(election.next_timeout(), Some(ms(1000)));
+    assert_eq!(election.handle(ms(1000), Input::Timeout), ask(1, [2, 3]));
+}
+
+#[test]
+fn a_leader_that_is_known_to_be_gone_costs_only_the_lease() {
+    let mut election = follower(1);
+    assert!(election.handle(ms(20), Input::LeaderGone(NodeId(2))).is_empty(), "not the leader");
+    assert!(election.handle(ms(20), Input::LeaderGone(NodeId(3))).is_empty());
+    assert_eq!(election.next_timeout(), Some(ms(300)));
+    assert_eq!(election.handle(ms(300), Input::Timeout), ask(1, [2, 3]));
+    assert_eq!(election.handle(ms(301), granted(2, 1)), vec![Effect::Stand]);
+}
+
+#[test]
+fn nobody_stands_without_a_majority_that_would_vote() {
+    let mut election = follower(1);
+    assert_eq!(election.handle(ms(1000), Input::Timeout), ask(1, [2, 3]));
+    let not_yet = PreVote::NotYet { retry_after: ms(30) };
+    let answer = Input::Answer { from: NodeId(2), round: 1, answer: not_yet };
+    assert!(election.handle(ms(1001), answer).is_empty());
+    assert_eq!(election.next_timeout(), Some(ms(1032)));
+    assert_eq!(election.handle(ms(1032), Input::Timeout), ask(2, [2, 3]));
+    assert!(election.handle(ms(1033), granted(2, 1)).is_empty(), "an answer to an older round");
+    assert!(election.handle(ms(1033), granted(9, 2)).is_empty(), "not a voter");
+    assert_eq!(election.handle(ms(1034), granted(2, 2)), vec![Effect::Stand]);
+}
+
+#[test]
+fn a_voter_keeps_the_lease_it_gave_and_its_longer_log() {
+    let election = follower(2);
+    let (short, long) = (LogEnd { term: 1, index: 5 }, LogEnd { term: 2, index: 1 });
+    assert_eq!(election.would_vote(ms(100), long, short), PreVote::NotYet { retry_after: ms(200) });
+    assert_eq!(election.would_vote(ms(300), long, short), PreVote::Granted);
+    assert_eq!(election.would_vote(ms(300), short, long), PreVote::LogBehind);
+}
+
+#[test]
+fn a_leader_votes_for_nobody_and_does_not_stand() {
+    let mut election = follower(1);
+    election.handle(ms(10), Input::Leading(true));
+    let end = LogEnd::default();
+    assert!(matches!(election.would_vote(ms(9000), end, end), PreVote::NotYet { .. }));
+    assert_eq!(election.next_timeout(), None);
+    assert!(election.handle(ms(9000), Input::Timeout).is_empty());
+}
+
+#[test]
+fn a_learner_never_stands() {
+    let mut election = Election::new(NodeId(9), TIMING, ms(0));
+    election.handle(ms(0), Input::Voters((1..=3).map(NodeId).collect()));
+    assert_eq!(election.next_timeout(), None);
+    assert!(election.handle(ms(60_000), Input::Timeout).is_empty());
+}
+
+#[test]
+fn the_only_voter_stands_without_asking() {
+    let mut election = Election::new(NodeId(1), TIMING, ms(0));
+    election.handle(ms(0), Input::Voters([NodeId(1)].into()));
+    assert_eq!(election.handle(ms(1000), Input::Timeout), vec![Effect::Stand]);
+}
+
+/// The deputies of a dead leader, with messages that take a millisecond: somebody is elected within
+/// the lease and one stagger, whoever is left.
+#[test]
+fn deputies_do_not_split_the_vote() {
+    for leader in 1..=5u64 {
+        let mut nodes: BTreeMap<NodeId, Election> = (1..=5)
+            .filter(|id| *id != leader)
+            .map(|id| {
+                let mut e = Election::new(NodeId(id), TIMING, ms(0));
+                e.handle(ms(0), Input::Voters((1..=5).map(NodeId).collect()));
+                e.handle(ms(0), Input::Heard(NodeId(leader)));
+                (NodeId(id), e)
+            })
+            .collect();
+        let end = LogEnd::default();
+        let mut mail: Vec<(u64, NodeId, NodeId, u64)> = vec![];
+        let mut elected = None;
+        'time: for now in 0..2000 {
+            for (id, election) in &mut nodes {
+                let mut effects = election.handle(
+                    ms(now),
+                    if now == 5 { Input::LeaderGone(NodeId(leader)) } else { Input::Timeout },
+                );
+                while let Some(effect) = effects.pop() {
+                    match effect {
+                        Effect::AskAround { round, voters } => {
+                            mail.extend(voters.into_iter().map(|to| (now + 1, *id, to, round)));
+                        }
+                        Effect::Stand => {
+                            elected = Some((now, *id));
+                            break 'time;
+                        }
+                    }
+                }
+            }
+            let (due, later) = mail.into_iter().partition(|(at, ..)| *at <= now);
+            mail = later;
+            for (_, from, to, round) in due {
+                let Some(answer) = nodes.get(&to).map(|n| n.would_vote(ms(now), end, end)) else {
+                    continue;
+                };
+                let asker = nodes.get_mut(&from).unwrap();
+                let answer = Input::Answer { from: to, round, answer };
+                if asker.handle(ms(now), answer) == vec![Effect::Stand] {
+                    elected = Some((now, from));
+                    break 'time;
+                }
+            }
+        }
+        let (at, _) = elected.expect("somebody stands");
+        assert!((300..=310).contains(&at), "leader {leader}: {at} ms");
+    }
+}

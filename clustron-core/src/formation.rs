@@ -1,0 +1,350 @@
+//! Drives [`Bootstrap`]: finds the seeds, greets, and founds or joins; later brings a node back in
+//! that others took for failed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::bootstrap::{Bootstrap, Decision, Greeting};
+use crate::config::Timing;
+use crate::control::{Agreed, Control, JoinReply};
+use crate::error::StartError;
+use crate::identity::{ClusterId, Incarnation, NodeId};
+use crate::local::Local;
+use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
+use crate::tasks::Tasks;
+
+/// How often a node without a cluster greets the others.
+const GREET_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an answer to a greeting may take.
+const GREET_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How often a waiting node says what it waits for.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a node that was put out asks to be let in again.
+const REJOIN_EVERY: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Greet(Greeting);
+
+impl Message for Greet {
+    const KIND: &'static str = "core.greet";
+}
+
+impl Request for Greet {
+    type Reply = Greeting;
+}
+
+/// How an attempt to belong to a cluster ended.
+pub(crate) enum Formed {
+    /// The node is in the agreed view.
+    Yes,
+    /// The group that the node had committed itself to did not come about. The attempt can only be
+    /// repeated under a new identity.
+    Abandoned,
+}
+
+/// One node's attempt. See the module's documentation.
+pub(crate) struct Formation {
+    local: Arc<Local>,
+    messenger: Messenger,
+    control: Arc<Control>,
+    timing: Timing,
+    started: Instant,
+    bootstrap: Mutex<Bootstrap>,
+    seeds: Vec<String>,
+    agreed: watch::Receiver<Arc<Agreed>>,
+}
+
+/// What became of a seed address.
+enum Seed {
+    Node(NodeId),
+    /// It is this node's own address.
+    Itself,
+    Failed {
+        reason: String,
+        refusal: Option<Refusal>,
+    },
+}
+
+impl Formation {
+    pub(crate) fn new(
+        control: Arc<Control>,
+        messenger: Messenger,
+        seeds: Vec<String>,
+        expect: usize,
+    ) -> Arc<Self> {
+        let local = control.local.clone();
+        let formation = Arc::new(Self {
+            bootstrap: Mutex::new(Bootstrap::new(local.node(), expect)),
+            local,
+            timing: control.timing,
+            agreed: control.agreed(),
+            control,
+            started: Instant::now(),
+            messenger: messenger.clone(),
+            seeds,
+        });
+        let this = formation.clone();
+        messenger.on_request(move |_, Greet(greeting)| {
+            let mut bootstrap = this.lock();
+            // Whoever lives in a cluster only answers: it has no use for strangers.
+            if this.local.cluster_id().is_none() {
+                this.messenger.learn_address(greeting.node.id, &greeting.node.addr);
+                bootstrap.heard(this.started.elapsed(), greeting);
+            }
+            std::future::ready(bootstrap.greeting(this.started.elapsed(), this.cluster()))
+        });
+        formation
+    }
+
+    /// Works until this node is in the view of a cluster, or has to start over.
+    pub(crate) async fn run(&self) -> Result<Formed, StartError> {
+        let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
+        let mut committed_at = None;
+        let mut join_via = None;
+        let mut said_at = Instant::now();
+        loop {
+            if self.is_in() {
+                return Ok(Formed::Yes);
+            }
+            if let Some(cluster) = self.local.cluster_id() {
+                let since = *committed_at.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.timing.formation_timeout {
+                    tracing::warn!(%cluster, "the cluster did not come about, starting over");
+                    return Ok(Formed::Abandoned);
+                }
+                if let Some(via) = join_via {
+                    join_via = Some(self.join(via, cluster).await?);
+                }
+            } else {
+                self.greet_all(&mut seeds).await;
+                self.check_refusals(&seeds)?;
+                let decision = self.lock().decide(self.started.elapsed());
+                match decision {
+                    Decision::Wait { lacking } if said_at.elapsed() > SAY_EVERY => {
+                        said_at = Instant::now();
+                        self.say(lacking, &seeds);
+                    }
+                    Decision::Wait { .. } => {}
+                    Decision::Found(nodes) => {
+                        tracing::info!(founders = nodes.len(), "founding a cluster");
+                        self.control.found(nodes).await?;
+                        continue;
+                    }
+                    Decision::Join { cluster, via } => {
+                        tracing::info!(%cluster, %via, "joining a cluster");
+                        self.local.adopt_cluster(cluster);
+                        join_via = Some(via);
+                        continue;
+                    }
+                }
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Brings the node back in whenever the others have put it out although it lives.
+    pub(crate) async fn stay_in(
+        self: Arc<Self>,
+        mut refuted: watch::Receiver<Incarnation>,
+        tasks: Tasks,
+    ) {
+        let mut agreed = self.agreed.clone();
+        let mut via = None;
+        loop {
+            let accused = tokio::select! {
+                biased;
+                changed = refuted.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+                changed = agreed.changed() => match changed {
+                    Ok(()) => false,
+                    Err(_) => return,
+                },
+            };
+            let Some(cluster) = self.local.cluster_id() else { continue };
+            // An accusation alone was answered by raising the incarnation; only who does not hear
+            // the leader either may have been put out without knowing.
+            while !tasks.is_cancelled() && self.is_out(accused) {
+                let target = via.take().or_else(|| self.somebody());
+                let Some(target) = target else { break };
+                match self.join(target, cluster).await {
+                    Ok(next) => via = Some(next).filter(|next| *next != target),
+                    Err(error) => tracing::warn!(%error, "cannot get back into the cluster"),
+                }
+                tokio::time::sleep(REJOIN_EVERY).await;
+            }
+        }
+    }
+
+    fn is_in(&self) -> bool {
+        self.agreed.borrow().view.is_alive(self.local.id)
+    }
+
+    fn is_out(&self, accused: bool) -> bool {
+        let agreed = self.agreed.borrow();
+        let Some(record) = agreed.view.node(self.local.id) else { return true };
+        match record.state {
+            crate::NodeState::Left => false,
+            crate::NodeState::Down => {
+                self.local.raise_incarnation(record.info.incarnation.next());
+                true
+            }
+            crate::NodeState::Alive => accused && self.control.believed_leader().is_none(),
+        }
+    }
+
+    /// Any other node of the latest view that this one has, a different one each time.
+    fn somebody(&self) -> Option<NodeId> {
+        let agreed = self.agreed.borrow();
+        let others: Vec<NodeId> = agreed
+            .view
+            .alive()
+            .map(|n| {
+                self.messenger.learn_address(n.id, &n.addr);
+                n.id
+            })
+            .filter(|id| *id != self.local.id)
+            .collect();
+        let turn = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
+        others.get(turn % others.len().max(1)).copied()
+    }
+
+    /// Asks to be let in. Gives whom to ask next.
+    async fn join(&self, via: NodeId, cluster: ClusterId) -> Result<NodeId, StartError> {
+        match self.control.ask_to_join(via, cluster, self.timing.request_deadline).await {
+            Ok(JoinReply::NotLeader { leader: Some(leader) }) => {
+                self.messenger.learn_address(leader.id, &leader.addr);
+                Ok(leader.id)
+            }
+            Ok(JoinReply::Refused { reason }) => Err(StartError::Refused(reason)),
+            Ok(JoinReply::Admitted | JoinReply::NotLeader { leader: None }) => Ok(via),
+            Err(error) => {
+                tracing::debug!(%via, %error, "cannot ask to join");
+                Ok(self.somebody().unwrap_or(via))
+            }
+        }
+    }
+
+    async fn greet_all(&self, seeds: &mut BTreeMap<String, Seed>) {
+        let introductions =
+            self.seeds.iter().map(|addr| {
+                let known = matches!(seeds.get(addr), Some(Seed::Node(_) | Seed::Itself));
+                async move {
+                    if known { None } else { Some((addr, self.messenger.introduce(addr).await)) }
+                }
+            });
+        for (addr, result) in futures::future::join_all(introductions).await.into_iter().flatten() {
+            let seed = self.introduced(addr, result, seeds.get(addr));
+            seeds.insert(addr.clone(), seed);
+        }
+        let mut targets: BTreeMap<NodeId, ()> = BTreeMap::new();
+        for seed in seeds.values() {
+            if let Seed::Node(id) = seed {
+                targets.insert(*id, ());
+            }
+        }
+        for node in self.lock().acquaintances() {
+            self.messenger.learn_address(node.id, &node.addr);
+            targets.insert(node.id, ());
+        }
+        let greeting = self.lock().greeting(self.started.elapsed(), self.cluster());
+        let greets =
+            targets.into_keys().map(|id| {
+                let greet = Greet(greeting.clone());
+                async move {
+                    (id, self.messenger.request(id, Lane::Control, &greet, GREET_DEADLINE).await)
+                }
+            });
+        for (id, reply) in futures::future::join_all(greets).await {
+            match reply {
+                Ok(greeting) => self.lock().heard(self.started.elapsed(), greeting),
+                Err(error) => {
+                    tracing::debug!(%id, %error, "a node did not answer the greeting");
+                    self.lock().unreachable(id);
+                    seeds.retain(|_, seed| !matches!(seed, Seed::Node(node) if *node == id));
+                }
+            }
+        }
+    }
+
+    fn introduced(
+        &self,
+        addr: &str,
+        result: Result<crate::messaging::Hello, DialError>,
+        before: Option<&Seed>,
+    ) -> Seed {
+        match result {
+            Ok(hello) => Seed::Node(hello.node.id),
+            Err(DialError::Handshake(HandshakeError::RefusedByPeer(Refusal::Itself {
+                ..
+            }))) => Seed::Itself,
+            Err(error) => {
+                let reason = error.to_string();
+                if !matches!(before, Some(Seed::Failed { .. })) {
+                    tracing::warn!(seed = addr, %reason, "a seed cannot be reached, trying on");
+                }
+                let refusal = match error {
+                    DialError::Handshake(
+                        HandshakeError::RefusedByPeer(refusal)
+                        | HandshakeError::RefusedHere(refusal),
+                    ) => Some(refusal),
+                    DialError::Handshake(_) | DialError::Connect(_) => None,
+                };
+                Seed::Failed { reason, refusal }
+            }
+        }
+    }
+
+    /// When everybody who could be asked has refused, a person must look at it.
+    fn check_refusals(&self, seeds: &BTreeMap<String, Seed>) -> Result<(), StartError> {
+        let mut refusal = None;
+        for seed in seeds.values() {
+            match seed {
+                Seed::Itself => {}
+                Seed::Failed { refusal: Some(why), .. } => refusal = Some(why),
+                Seed::Node(_) | Seed::Failed { refusal: None, .. } => return Ok(()),
+            }
+        }
+        refusal.map_or(Ok(()), |why| Err(StartError::Refused(why.to_string())))
+    }
+
+    fn say(&self, lacking: usize, seeds: &BTreeMap<String, Seed>) {
+        let failed: Vec<String> = seeds
+            .iter()
+            .filter_map(|(addr, seed)| match seed {
+                Seed::Failed { reason, .. } => Some(format!("{addr}: {reason}")),
+                Seed::Node(_) | Seed::Itself => None,
+            })
+            .collect();
+        if lacking > 0 {
+            tracing::info!(unreachable_seeds = ?failed, "waiting for {lacking} more members");
+        } else {
+            tracing::info!(unreachable_seeds = ?failed, "waiting until all members see each other");
+        }
+    }
+
+    /// Until the next greeting, or until something is agreed.
+    async fn pause(&self) {
+        let mut agreed = self.agreed.clone();
+        agreed.mark_unchanged();
+        let _ = tokio::time::timeout(GREET_EVERY, agreed.changed()).await;
+    }
+
+    /// The cluster this node belongs to, and whether the cluster is real.
+    fn cluster(&self) -> Option<(ClusterId, bool)> {
+        self.local.cluster_id().map(|cluster| (cluster, self.is_in()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bootstrap> {
+        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

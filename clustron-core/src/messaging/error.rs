@@ -1,0 +1,120 @@
+//! Why a message or request did not succeed, and what that says about the far side.
+
+use std::time::Duration;
+
+use crate::identity::NodeId;
+
+/// What is known of an operation that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It certainly had no effect: trying again is safe.
+    NotApplied,
+    /// It may have had its effect, or may yet have it. Never take it for "not done".
+    Unknown,
+}
+
+/// Why a `send` or `request` failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// No address is known for the node: it is not in the view, or has been removed from it. Not
+    /// applied.
+    #[error("node {node} is not known here: it is not in the view")]
+    UnknownNode {
+        /// The addressee.
+        node: NodeId,
+    },
+    /// No connection could be opened. Not applied; try again later or elsewhere.
+    #[error("node {node} cannot be reached at {addr}: {reason}")]
+    Unreachable {
+        /// The addressee.
+        node: NodeId,
+        /// Where it was sought.
+        addr: String,
+        /// What happened.
+        reason: String,
+        /// The address answered that nobody (or somebody else) lives there, so the process is gone.
+        gone: bool,
+    },
+    /// The message is larger than a frame may be. Not applied; send less.
+    #[error("the message has {bytes} bytes, a frame may have {max}: send less at once")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit, `Config::frame_bytes_max`.
+        max: usize,
+    },
+    /// The message's type has a shape that the codec does not carry. Not applied; a bug.
+    #[error("the message cannot be encoded: {0}")]
+    Encode(String),
+    /// The addressee has no handler for this kind. Not applied.
+    #[error("node {node} has no handler for {kind:?}")]
+    NoHandler {
+        /// The addressee.
+        node: NodeId,
+        /// The message's kind.
+        kind: &'static str,
+    },
+    /// The addressee could not decode the request. Not applied; the two sides differ in version.
+    #[error("node {node} could not decode the request {kind:?}: {reason}")]
+    Undecodable {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+        /// What its decoder said.
+        reason: String,
+    },
+    /// The handler panicked. Unknown how far it came.
+    #[error("the handler of {kind:?} at node {node} panicked")]
+    HandlerPanicked {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+    },
+    /// The connection broke before the reply came. Unknown whether it was processed.
+    #[error("the connection to node {node} broke before its reply")]
+    Disconnected {
+        /// The addressee.
+        node: NodeId,
+    },
+    /// No reply came in time. Unknown whether it was processed.
+    #[error("node {node} did not reply to {kind:?} within {deadline:?}")]
+    Timeout {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The reply came but is not of the type that the request promises. Processed at the far side.
+    #[error("the reply of node {node} to {kind:?} cannot be decoded: {reason}")]
+    BadReply {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+impl MessageError {
+    /// Whether the message certainly had no effect.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::UnknownNode { .. }
+            | Self::Unreachable { .. }
+            | Self::TooLarge { .. }
+            | Self::Encode(_)
+            | Self::NoHandler { .. }
+            | Self::Undecodable { .. } => Outcome::NotApplied,
+            Self::HandlerPanicked { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::BadReply { .. } => Outcome::Unknown,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The first thing two nodes say to each other on every connection.
+//!
+//! ```text
+//! initiator                             acceptor
+//!     | -- "CLUSTRN" version ------------> |
+//!     | <- "CLUSTRN" version ------------- |
+//!     | -- Hello ------------------------> |  checks
+//!     | <- Welcome(Hello) | Refused ------ |
+//! checks
+//! ```
+//!
+//! The version comes before anything that it could change the meaning of. The party that refuses
+//! says why, naming both sides, so that either log is enough to understand it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::frame::{FrameError, FrameReader, put_frame};
+use crate::codec::{self, CodecError};
+use crate::identity::{ClusterId, ClusterName, NodeId, NodeInfo};
+use crate::transport::Stream;
+
+/// The version of everything after the preamble.
+pub(crate) const PROTOCOL_VERSION: u8 = 1;
+
+const MAGIC: &[u8; 7] = b"CLUSTRN";
+
+/// The largest hello or answer. Names, tags and module lists fit many times over.
+const HELLO_BYTES_MAX: usize = 64 << 10;
+
+/// Which kind of traffic a connection carries, so that bulk never delays a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Lane {
+    /// Membership, elections and the control log.
+    Control,
+    /// Messages of modules and applications.
+    Data,
+}
+
+/// What one node says about itself when it connects or accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) cluster: ClusterName,
+    pub(crate) cluster_id: Option<ClusterId>,
+    pub(crate) node: NodeInfo,
+    pub(crate) modules: BTreeSet<String>,
+    pub(crate) lane: Lane,
+    /// Whom the initiator means to reach; `None` when it only knows an address.
+    pub(crate) expects: Option<NodeId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Welcome(Box<Hello>),
+    Refused(Refusal),
+}
+
+/// Why two nodes do not talk to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The nodes belong to differently named clusters.
+    #[error(
+        "{acceptor} belongs to cluster {acceptor_cluster:?}, {initiator} to cluster \
+         {initiator_cluster:?}: correct the cluster name or the seeds of one of them"
+    )]
+    OtherCluster {
+        /// The node that was connected to.
+        acceptor: String,
+        /// Its cluster.
+        acceptor_cluster: String,
+        /// The node that connected.
+        initiator: String,
+        /// Its cluster.
+        initiator_cluster: String,
+    },
+    /// The names agree but the clusters were bootstrapped apart.
+    #[error(
+        "{acceptor} is in cluster id {acceptor_id}, {initiator} in cluster id {initiator_id}: two \
+         clusters never merge; stop one of them and start its nodes as new ones"
+    )]
+    OtherClusterId {
+        /// The node that was connected to.
+        acceptor: String,
+        /// Its cluster id.
+        acceptor_id: ClusterId,
+        /// The node that connected.
+        initiator: String,
+        /// Its cluster id.
+        initiator_id: ClusterId,
+    },
+    /// Two members, or a member and a node that runs more than it, run different modules.
+    #[error(
+        "module sets differ: {acceptor} runs {acceptor_modules:?}, {initiator} runs \
+         {initiator_modules:?}: members must run the same modules, other roles no more than they"
+    )]
+    OtherModules {
+        /// The node that was connected to.
+        acceptor: String,
+        /// Its modules.
+        acceptor_modules: BTreeSet<String>,
+        /// The node that connected.
+        initiator: String,
+        /// Its modules.
+        initiator_modules: BTreeSet<String>,
+    },
+    /// Another node lives at this address now, so the one that was meant is gone from there.
+    #[error("{acceptor} answers where node {expected} was expected")]
+    OtherNode {
+        /// The node that was connected to.
+        acceptor: String,
+        /// Whom the initiator meant.
+        expected: NodeId,
+    },
+    /// A node connected to its own address, which a seed list shared by all nodes makes normal.
+    #[error("{acceptor} connected to itself")]
+    Itself {
+        /// The node.
+        acceptor: String,
+    },
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("no handshake within {0:?}")]
+    Timeout(Duration),
+    #[error("the peer does not speak the Clustron protocol (it began with {0:02x?})")]
+    NotClustron([u8; 8]),
+    #[error("the peer speaks protocol version {theirs}, this node speaks version {ours}")]
+    Version { ours: u8, theirs: u8 },
+    #[error("refused by the peer: {0}")]
+    RefusedByPeer(Refusal),
+    #[error("refused by this node: {0}")]
+    RefusedHere(Refusal),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("the peer closed the connection during the handshake")]
+    Closed,
+}
+
+impl From<std::io::Error> for HandshakeError {
+    fn from(error: std::io::Error) -> Self {
+        FrameError::Io(error).into()
+    }
+}
+
+/// A stream on which both sides know and accept each other.
+pub(crate) struct Established {
+    pub(crate) peer: Hello,
+    pub(crate) reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
+    pub(crate) writer: WriteHalf<Box<dyn Stream>>,
+}
+
+/// Runs the connecting side.
+pub(crate) async fn initiate(
+    stream: Box<dyn Stream>,
+    hello: &Hello,
+    frame_bytes_max: usize,
+) -> Result<Established, HandshakeError> {
+    let (mut read, mut writer) = tokio::io::split(stream);
+    writer.write_all(&preamble()).await?;
+    writer.flush().await?;
+    check_preamble(read_preamble(&mut read).await?)?;
+    write_frame(&mut writer, hello).await?;
+    let mut reader = FrameReader::new(read, HELLO_BYTES_MAX);
+    let answer = reader.next().await?.ok_or(HandshakeError::Closed)?;
+    match codec::decode(&answer)? {
+        Answer::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal)),
+        Answer::Welcome(peer) => {
+            check(&peer, hello).map_err(HandshakeError::RefusedHere)?;
+            reader.set_frame_bytes_max(frame_bytes_max);
+            Ok(Established { peer: *peer, reader, writer })
+        }
+    }
+}
+
+/// Runs the accepting side.
+pub(crate) async fn accept(
+    stream: Box<dyn Stream>,
+    hello: impl FnOnce(&Hello) -> Hello,
+    frame_bytes_max: usize,
+) -> Result<Established, HandshakeError> {
+    let (mut read, mut writer) = tokio::io::split(stream);
+    let theirs = read_preamble(&mut read).await?;
+    if &theirs[..7] == MAGIC {
+        // Even a peer of another version learns which one is spoken here.
+        writer.write_all(&preamble()).await?;
+        writer.flush().await?;
+    }
+    check_preamble(theirs)?;
+    let mut reader = FrameReader::new(read, HELLO_BYTES_MAX);
+    let bytes = reader.next().await?.ok_or(HandshakeError::Closed)?;
+    let peer: Hello = codec::decode(&bytes)?;
+    let hello = hello(&peer);
+    match check(&hello, &peer) {
+        Ok(()) => {
+            write_frame(&mut writer, &Answer::Welcome(Box::new(hello))).await?;
+            reader.set_frame_bytes_max(frame_bytes_max);
+            Ok(Established { peer, reader, writer })
+        }
+        Err(refusal) => {
+            write_frame(&mut writer, &Answer::Refused(refusal.clone())).await?;
+            writer.shutdown().await?;
+            Err(HandshakeError::RefusedHere(refusal))
+        }
+    }
+}
+
+/// The rule, symmetric in everything but who is named as what.
+fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
+    let names = || (acceptor.node.to_string(), initiator.node.to_string());
+    if acceptor.node.id == initiator.node.id {
+        return Err(Refusal::Itself { acceptor: acceptor.node.to_string() });
+    }
+    if acceptor.cluster != initiator.cluster {
+        let (acceptor_name, initiator_name) = names();
+        return Err(Refusal::OtherCluster {
+            acceptor: acceptor_name,
+            acceptor_cluster: acceptor.cluster.to_string(),
+            initiator: initiator_name,
+            initiator_cluster: initiator.cluster.to_string(),
+        });
+    }
+    if let Some(expected) = initiator.expects.filter(|id| *id != acceptor.node.id) {
+        return Err(Refusal::OtherNode { acceptor: acceptor.node.to_string(), expected });
+    }
+    if let (Some(acceptor_id), Some(initiator_id)) = (acceptor.cluster_id, initiator.cluster_id)
+        && acceptor_id != initiator_id
+    {
+        let (acceptor, initiator) = names();
+        return Err(Refusal::OtherClusterId { acceptor, acceptor_id, initiator, initiator_id });
+    }
+    let (a, i) = (&acceptor.modules, &initiator.modules);
+    let fits = match (acceptor.node.is_member(), initiator.node.is_member()) {
+        (true, true) => a == i,
+        (true, false) => i.is_subset(a),
+        (false, true) => a.is_subset(i),
+        (false, false) => true,
+    };
+    if !fits {
+        let (acceptor_name, initiator_name) = names();
+        return Err(Refusal::OtherModules {
+            acceptor: acceptor_name,
+            acceptor_modules: a.clone(),
+            initiator: initiator_name,
+            initiator_modules: i.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn preamble() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..7].copy_from_slice(MAGIC);
+    bytes[7] = PROTOCOL_VERSION;
+    bytes
+}
+
+async fn read_preamble(read: &mut ReadHalf<Box<dyn Stream>>) -> Result<[u8; 8], HandshakeError> {
+    let mut bytes = [0; 8];
+    read.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+fn check_preamble(theirs: [u8; 8]) -> Result<(), HandshakeError> {
+    if &theirs[..7] != MAGIC {
+        return Err(HandshakeError::NotClustron(theirs));
+    }
+    if theirs[7] != PROTOCOL_VERSION {
+        return Err(HandshakeError::Version { ours: PROTOCOL_VERSION, theirs: theirs[7] });
+    }
+    Ok(())
+}
+
+async fn write_frame<T: Serialize>(
+    writer: &mut WriteHalf<Box<dyn Stream>>,
+    value: &T,
+) -> Result<(), HandshakeError> {
+    let mut out = BytesMut::new();
+    put_frame(&mut out, &codec::encode(value)?);
+    writer.write_all(&out).await?;
+    writer.flush().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use super::*;
+use crate::identity::{Incarnation, NodeName, Role};
+use std::collections::BTreeMap;
+
+fn hello(name: &str, id: u64) -> Hello {
+    Hello {
+        cluster: ClusterName::new("orders").unwrap(),
+        cluster_id: None,
+        node: NodeInfo {
+            id: NodeId(id),
+            name: NodeName::new(name).unwrap(),
+            incarnation: Incarnation(1),
+            addr: format!("{name}:1"),
+            roles: BTreeSet::from([Role::Member]),
+            tags: BTreeMap::new(),
+        },
+        modules: BTreeSet::from(["scheduler".to_owned()]),
+        lane: Lane::Control,
+        expects: None,
+    }
+}
+
+async fn shake(
+    initiator: Hello,
+    acceptor: Hello,
+) -> (Result<Established, HandshakeError>, Result<Established, HandshakeError>) {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    tokio::join!(
+        initiate(Box::new(near), &initiator, 1 << 20),
+        accept(Box::new(far), |_| acceptor, 1 << 20)
+    )
+}
+
+async fn refusal(initiator: Hello, acceptor: Hello) -> Refusal {
+    match shake(initiator, acceptor).await {
+        (Err(HandshakeError::RefusedByPeer(told)), Err(HandshakeError::RefusedHere(why))) => {
+            assert_eq!(told, why, "both sides know the same reason");
+            why
+        }
+        (a, b) => panic!("not refused: {:?} {:?}", a.err(), b.err()),
+    }
+}
+
+#[tokio::test]
+async fn equal_nodes_accept_each_other() {
+    let (a, b) = shake(hello("a", 1), hello("b", 2)).await;
+    assert_eq!(a.unwrap().peer.node.id, NodeId(2));
+    assert_eq!(b.unwrap().peer.node.id, NodeId(1));
+}
+
+#[tokio::test]
+async fn another_cluster_name_is_refused_with_both_names() {
+    let mut other = hello("a", 1);
+    other.cluster = ClusterName::new("billing").unwrap();
+    let text = refusal(other, hello("b", 2)).await.to_string();
+    assert!(text.contains("\"orders\"") && text.contains("\"billing\""), "{text}");
+}
+
+#[tokio::test]
+async fn another_cluster_id_is_refused_and_an_unknown_one_is_not() {
+    let mut a = hello("a", 1);
+    let mut b = hello("b", 2);
+    a.cluster_id = Some(ClusterId::mint());
+    assert!(shake(a.clone(), b.clone()).await.0.is_ok());
+    b.cluster_id = Some(ClusterId::mint());
+    let text = refusal(a.clone(), b.clone()).await.to_string();
+    for id in [a.cluster_id.unwrap(), b.cluster_id.unwrap()] {
+        assert!(text.contains(&id.to_string()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn members_need_equal_modules_and_an_observer_may_run_fewer() {
+    let mut fewer = hello("a", 1);
+    fewer.modules.clear();
+    let text = refusal(fewer.clone(), hello("b", 2)).await.to_string();
+    assert!(text.contains("scheduler"), "{text}");
+    fewer.node.roles = BTreeSet::from([Role::Observer]);
+    assert!(shake(fewer, hello("b", 2)).await.0.is_ok());
+}
+
+#[tokio::test]
+async fn a_new_identity_at_an_old_address_is_told_apart() {
+    let mut a = hello("a", 1);
+    a.expects = Some(NodeId(77));
+    let why = refusal(a, hello("b", 2)).await;
+    assert!(matches!(why, Refusal::OtherNode { expected: NodeId(77), .. }));
+}
+
+#[tokio::test]
+async fn a_node_that_meets_itself_says_so() {
+    let why = refusal(hello("a", 1), hello("a", 1)).await;
+    assert!(matches!(why, Refusal::Itself { .. }));
+}
+
+#[tokio::test]
+async fn another_version_learns_ours_and_garbage_learns_nothing() {
+    let (mut near, far) = tokio::io::duplex(1 << 10);
+    near.write_all(b"CLUSTRN\x09").await.unwrap();
+    let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
+    assert!(matches!(error, HandshakeError::Version { ours: 1, theirs: 9 }), "{error}");
+    let mut told = Vec::new();
+    near.read_to_end(&mut told).await.unwrap();
+    assert_eq!(told, b"CLUSTRN\x01");
+
+    let (mut near, far) = tokio::io::duplex(1 << 10);
+    near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
+    assert!(matches!(error, HandshakeError::NotClustron(_)), "{error}");
+    let mut told = Vec::new();
+    near.read_to_end(&mut told).await.unwrap();
+    assert!(told.is_empty());
+}

@@ -1,0 +1,256 @@
+//! Typed messages between nodes: one-way, to all, and request/reply with a deadline.
+//!
+//! Each node opens a connection per peer and lane when it first has something to say, and answers
+//! requests on the connection that brought them. A connection that ends is evidence for the failure
+//! detector; nothing is ever sent twice by itself.
+
+mod envelope;
+mod error;
+mod frame;
+mod handlers;
+mod handshake;
+mod link;
+mod listen;
+mod session;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+pub use error::{MessageError, Outcome};
+pub(crate) use handlers::Handlers;
+pub use handlers::{Message, Request};
+pub use handshake::Refusal;
+pub(crate) use handshake::{HandshakeError, Hello, Lane};
+pub(crate) use link::DialError;
+use link::Link;
+
+use crate::codec;
+use crate::identity::NodeId;
+use crate::local::Local;
+use crate::metrics::CoreMetrics;
+use crate::tasks::Tasks;
+use crate::transport::Transport;
+
+/// Requests of one lane that this node handles at the same time; beyond it, reading waits.
+const REQUESTS_AT_ONCE: usize = 1024;
+
+/// News of connections for the failure detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerNews {
+    /// A connection to or from the node ended.
+    ConnectionLost(NodeId),
+}
+
+/// What the tasks of one node's messaging share.
+pub(crate) struct Shared {
+    local: Arc<Local>,
+    transport: Arc<dyn Transport>,
+    connect_timeout: Duration,
+    frame_bytes_max: usize,
+    handlers: Handlers,
+    addresses: RwLock<BTreeMap<NodeId, String>>,
+    links: Mutex<HashMap<(NodeId, Lane), Arc<Link>>>,
+    request_slots: [Arc<Semaphore>; 2],
+    news: mpsc::Sender<PeerNews>,
+    metrics: Arc<CoreMetrics>,
+    tasks: Tasks,
+}
+
+impl Shared {
+    fn connection_lost(&self, peer: NodeId) {
+        // A full queue means that the detector has plenty of evidence to look at already; its
+        // probes find out the rest.
+        let _ = self.news.try_send(PeerNews::ConnectionLost(peer));
+    }
+}
+
+/// A node's messaging. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Messenger {
+    shared: Arc<Shared>,
+}
+
+/// What [`Messenger::new`] needs.
+pub(crate) struct MessengerConfig {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) frame_bytes_max: usize,
+}
+
+impl Messenger {
+    pub(crate) fn new(
+        config: &MessengerConfig,
+        local: Arc<Local>,
+        transport: Arc<dyn Transport>,
+        handlers: Handlers,
+        metrics: Arc<CoreMetrics>,
+        tasks: Tasks,
+    ) -> (Self, mpsc::Receiver<PeerNews>) {
+        let (news, news_rx) = mpsc::channel(1024);
+        let slots = || Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+        let shared = Shared {
+            local,
+            transport,
+            connect_timeout: config.connect_timeout,
+            frame_bytes_max: config.frame_bytes_max,
+            handlers,
+            addresses: RwLock::default(),
+            links: Mutex::default(),
+            request_slots: [slots(), slots()],
+            news,
+            metrics,
+            tasks,
+        };
+        (Self { shared: Arc::new(shared) }, news_rx)
+    }
+
+    /// Registers a handler for one-way messages. Messages of one sender and lane arrive in order,
+    /// each after the handler of the one before has ended.
+    pub(crate) fn on_message<M, F, Fut>(&self, handler: F)
+    where
+        M: Message,
+        F: Fn(NodeId, M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.shared.handlers.on_message(handler);
+    }
+
+    /// Registers a handler for requests; handlers run beside each other.
+    pub(crate) fn on_request<R, F, Fut>(&self, handler: F)
+    where
+        R: Request,
+        F: Fn(NodeId, R) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R::Reply> + Send + 'static,
+    {
+        self.shared.handlers.on_request(handler);
+    }
+
+    /// Sends a one-way message: at most once, in order per addressee and lane. Returns when a
+    /// connection has taken it; waits while the connection's queue is full.
+    pub(crate) async fn send<M: Message>(
+        &self,
+        to: NodeId,
+        lane: Lane,
+        message: &M,
+    ) -> Result<(), MessageError> {
+        let body = self.encode(message)?;
+        self.shared.metrics.messages_sent.inc();
+        if to == self.shared.local.id {
+            return match self.shared.handlers.call(to, M::KIND, body.into()).await {
+                Ok(_) => Ok(()),
+                Err(why) => Err(not_replied(to, M::KIND, why)),
+            };
+        }
+        let session = self.session(to, lane).await?;
+        session.send(M::KIND, &body).await.map_err(|_| MessageError::Disconnected { node: to })
+    }
+
+    /// Sends a request and waits at most `deadline` for the reply. It is processed at most once.
+    pub(crate) async fn request<R: Request>(
+        &self,
+        to: NodeId,
+        lane: Lane,
+        request: &R,
+        deadline: Duration,
+    ) -> Result<R::Reply, MessageError> {
+        let body = self.encode(request)?;
+        self.shared.metrics.requests_sent.inc();
+        let kind = R::KIND;
+        let reply = async {
+            if to == self.shared.local.id {
+                return Ok(self.shared.handlers.call(to, kind, body.into()).await);
+            }
+            let session = self.session(to, lane).await?;
+            let reply = session.request(kind, &body).await;
+            reply.map_err(|_| MessageError::Disconnected { node: to })
+        };
+        let reply = tokio::time::timeout(deadline, reply)
+            .await
+            .map_err(|_| MessageError::Timeout { node: to, kind, deadline })??;
+        let body = reply.map_err(|why| not_replied(to, kind, why))?;
+        codec::decode(&body).map_err(|error| MessageError::BadReply {
+            node: to,
+            kind,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Where a node is reached from now on.
+    pub(crate) fn learn_address(&self, node: NodeId, addr: &str) {
+        if node != self.shared.local.id {
+            let mut addresses =
+                self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+            if addresses.get(&node).is_none_or(|known| known != addr) {
+                addresses.insert(node, addr.to_owned());
+            }
+        }
+    }
+
+    /// Closes whatever connects us to a node and forgets where it lived, so that whoever waits for
+    /// its reply learns at once that it is gone.
+    pub(crate) fn forget(&self, node: NodeId) {
+        self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        for lane in [Lane::Control, Lane::Data] {
+            let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+            let link = links.remove(&(node, lane));
+            drop(links);
+            if let Some(link) = link {
+                link.close();
+            }
+        }
+    }
+
+    /// Opens a connection to an address, learns who lives there, and closes it.
+    pub(crate) async fn introduce(&self, addr: &str) -> Result<Hello, DialError> {
+        let established = link::dial(&self.shared, addr, Lane::Control, None).await?;
+        self.learn_address(established.peer.node.id, &established.peer.node.addr);
+        Ok(established.peer)
+    }
+
+    /// Opens a fresh connection to see whether the same node still lives at its address.
+    pub(crate) async fn verify(&self, node: NodeId) -> Result<(), MessageError> {
+        let addr = self.shared.address(node)?;
+        match link::dial(&self.shared, &addr, Lane::Control, Some(node)).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into_message_error(node, addr)),
+        }
+    }
+
+    /// Drops the handlers, which may hold on to whatever owns this messenger.
+    pub(crate) fn clear_handlers(&self) {
+        self.shared.handlers.clear();
+    }
+
+    fn encode<M: Message>(&self, message: &M) -> Result<Vec<u8>, MessageError> {
+        let body = codec::encode(message).map_err(|e| MessageError::Encode(e.to_string()))?;
+        let (bytes, max) = (body.len() + M::KIND.len() + 32, self.shared.frame_bytes_max);
+        if bytes > max {
+            return Err(MessageError::TooLarge { bytes, max });
+        }
+        Ok(body)
+    }
+
+    async fn session(&self, to: NodeId, lane: Lane) -> Result<Arc<session::Session>, MessageError> {
+        let link = {
+            let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+            links.entry((to, lane)).or_default().clone()
+        };
+        link.session(&self.shared, to, lane).await
+    }
+}
+
+fn not_replied(node: NodeId, kind: &'static str, why: envelope::NotReplied) -> MessageError {
+    match why {
+        envelope::NotReplied::NoHandler => MessageError::NoHandler { node, kind },
+        envelope::NotReplied::Undecodable { reason } => {
+            MessageError::Undecodable { node, kind, reason }
+        }
+        envelope::NotReplied::Panicked => MessageError::HandlerPanicked { node, kind },
+    }
+}
+
+#[cfg(test)]
+mod tests;

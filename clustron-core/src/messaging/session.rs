@@ -1,0 +1,263 @@
+//! One established connection: a writer that batches, a reader that dispatches, and the requests
+//! that wait for their replies.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::envelope::{self, Header, NotReplied};
+use super::frame::{FrameReader, put_frame};
+use super::handshake::{Established, Hello, Lane};
+use crate::identity::NodeId;
+use crate::transport::Stream;
+
+/// Frames that may wait for the writer of one connection.
+const QUEUE_FRAMES: usize = 1024;
+
+/// Bytes that may wait for the writer of one connection; a single frame may be larger.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// Frames that go into one write at most.
+const BATCH_FRAMES: usize = 64;
+
+/// Above this the write buffer is given back after a batch.
+const BUFFER_KEEP_BYTES: usize = 256 << 10;
+
+type Reply = Result<Bytes, NotReplied>;
+
+/// The connection is closed; the frame was not written, or not known to be.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// A frame on its way, with the share of the queue's bytes that it holds.
+struct Queued {
+    frame: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+/// One connection. It lives as long as both directions of its stream do.
+pub(crate) struct Session {
+    pub(super) peer: NodeId,
+    queue: mpsc::Sender<Queued>,
+    bytes_free: Arc<Semaphore>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    id_next: AtomicU64,
+    closed: CancellationToken,
+}
+
+impl Session {
+    /// Starts the tasks of an established connection. When it ends, `shared` hears of it.
+    pub(super) fn start(shared: &Arc<Shared>, established: Established) -> Arc<Self> {
+        let Established { peer, reader, writer } = established;
+        let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
+        let session = Arc::new(Self {
+            peer: peer.node.id,
+            queue,
+            bytes_free: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            waiting: Mutex::default(),
+            id_next: AtomicU64::new(0),
+            closed: CancellationToken::new(),
+        });
+        shared.metrics.connections_open.inc();
+        let closed = session.closed.clone();
+        let written = shared.metrics.bytes_sent.clone();
+        shared.tasks.spawn("connection writer", async move {
+            tokio::select! {
+                biased;
+                () = closed.cancelled() => {}
+                () = write_frames(writer, frames, written) => {}
+            }
+            closed.cancel();
+        });
+        let (this, shared2) = (session.clone(), shared.clone());
+        shared.tasks.spawn("connection reader", async move {
+            tokio::select! {
+                biased;
+                () = this.closed.cancelled() => {}
+                () = this.read_frames(&shared2, reader, &peer) => {}
+            }
+            this.close();
+            shared2.metrics.connections_open.dec();
+            shared2.connection_lost(peer.node.id);
+        });
+        session
+    }
+
+    /// Queues a one-way message; waits while the queue is full.
+    pub(super) async fn send(&self, kind: &str, body: &[u8]) -> Result<(), Closed> {
+        let header = Header::Message { kind: kind.to_owned() };
+        self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await
+    }
+
+    /// Sends a request and waits for its reply. Dropping the future forgets the request.
+    pub(super) async fn request(&self, kind: &str, body: &[u8]) -> Result<Reply, Closed> {
+        let id = self.id_next.fetch_add(1, Ordering::Relaxed);
+        let (tx, rx) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, tx);
+        let _forget = Forget { session: self, id };
+        // The reader may have closed and drained the map just before the insertion above.
+        if self.closed.is_cancelled() {
+            return Err(Closed);
+        }
+        let header = Header::Request { id, kind: kind.to_owned() };
+        self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await?;
+        rx.await.map_err(|_| Closed)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Ends the connection; whoever waits on it learns so.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    async fn enqueue(&self, frame: Bytes) -> Result<(), Closed> {
+        let share = frame.len().min(QUEUE_BYTES) as u32;
+        let queued = async {
+            let _share =
+                self.bytes_free.clone().acquire_many_owned(share).await.map_err(|_| Closed)?;
+            self.queue.send(Queued { frame, _share }).await.map_err(|_| Closed)
+        };
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Closed),
+            queued = queued => queued,
+        }
+    }
+
+    async fn read_frames(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        mut reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
+        peer: &Hello,
+    ) {
+        loop {
+            let frame = match reader.next().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(peer = %peer.node, %error, "a connection broke");
+                    return;
+                }
+            };
+            shared.metrics.bytes_received.inc_by(4 + frame.len() as u64);
+            match envelope::open(frame) {
+                Ok((header, body)) => self.dispatch(shared, peer.lane, header, body).await,
+                Err(error) => {
+                    shared.metrics.protocol_errors.inc();
+                    tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Handles one frame. Messages run here, one after the other, so that they keep their order;
+    /// requests run beside each other, and when too many do, reading waits.
+    async fn dispatch(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        lane: Lane,
+        header: Header,
+        body: Bytes,
+    ) {
+        match header {
+            Header::Message { kind } => {
+                shared.metrics.messages_received.inc();
+                if let Err(why) = shared.handlers.call(self.peer, &kind, body).await {
+                    shared.metrics.messages_unhandled.inc();
+                    tracing::warn!(from = %self.peer, kind, ?why, "a message was not handled");
+                }
+            }
+            Header::Request { id, kind } => {
+                let slots = &shared.request_slots[lane as usize];
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let (this, shared2) = (self.clone(), shared.clone());
+                shared.tasks.spawn("request handler", async move {
+                    let reply = shared2.handlers.call(this.peer, &kind, body).await;
+                    drop(slot);
+                    this.reply(&shared2, id, reply).await;
+                });
+            }
+            Header::Reply { id } => self.settle(id, Ok(body)),
+            Header::Refused { id, why } => self.settle(id, Err(why)),
+        }
+    }
+
+    async fn reply(&self, shared: &Shared, id: u64, reply: Reply) {
+        let frame = match reply {
+            Ok(body) if body.len() + 64 > shared.frame_bytes_max => {
+                let reason = format!(
+                    "the reply has {} bytes, a frame {}",
+                    body.len(),
+                    shared.frame_bytes_max
+                );
+                envelope::seal(
+                    &Header::Refused { id, why: NotReplied::Undecodable { reason } },
+                    &[],
+                )
+            }
+            Ok(body) => envelope::seal(&Header::Reply { id }, &body),
+            Err(why) => envelope::seal(&Header::Refused { id, why }, &[]),
+        };
+        match frame {
+            // If the connection is gone, so is whoever waits for the reply.
+            Ok(frame) => drop(self.enqueue(frame).await),
+            Err(error) => tracing::error!(%error, "a reply cannot be encoded"),
+        }
+    }
+
+    fn settle(&self, id: u64, reply: Reply) {
+        let waiter = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        // Nobody waits where the deadline passed first.
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(reply);
+        }
+    }
+}
+
+/// Forgets a request when its future ends in whatever way, so that the map stays bounded by the
+/// callers that really wait.
+struct Forget<'a> {
+    session: &'a Session,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.session.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+/// Writes queued frames, as many as there are with one system call.
+async fn write_frames(
+    mut writer: WriteHalf<Box<dyn Stream>>,
+    mut frames: mpsc::Receiver<Queued>,
+    written: prometheus_client::metrics::counter::Counter,
+) {
+    let mut batch = Vec::with_capacity(BATCH_FRAMES);
+    let mut out = BytesMut::new();
+    while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+        for queued in &batch {
+            put_frame(&mut out, &queued.frame);
+        }
+        if writer.write_all(&out).await.is_err() || writer.flush().await.is_err() {
+            return;
+        }
+        written.inc_by(out.len() as u64);
+        batch.clear();
+        out.clear();
+        if out.capacity() > BUFFER_KEEP_BYTES {
+            out = BytesMut::new();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+use super::*;
+use crate::identity::{ClusterName, Incarnation, NodeInfo, NodeName, Role};
+use crate::transport::MemoryNetwork;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Add(u32, u32);
+impl Message for Add {
+    const KIND: &'static str = "test.add";
+}
+impl Request for Add {
+    type Reply = u32;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Note(u32);
+impl Message for Note {
+    const KIND: &'static str = "test.note";
+}
+
+async fn node(
+    network: &MemoryNetwork,
+    name: &str,
+    id: u64,
+) -> (Messenger, mpsc::Receiver<PeerNews>) {
+    let transport = Arc::new(network.host(name));
+    let listener = transport.listen(&format!("{name}:1")).await.unwrap();
+    let info = NodeInfo {
+        id: NodeId(id),
+        name: NodeName::new(name).unwrap(),
+        incarnation: Incarnation(1),
+        addr: listener.local_addr(),
+        roles: BTreeSet::from([Role::Member]),
+        tags: BTreeMap::new(),
+    };
+    let local = Local::new(ClusterName::new("test").unwrap(), info, BTreeSet::new());
+    let config =
+        MessengerConfig { connect_timeout: Duration::from_secs(1), frame_bytes_max: 1 << 20 };
+    let (messenger, news) = Messenger::new(
+        &config,
+        Arc::new(local),
+        transport,
+        Handlers::default(),
+        Arc::default(),
+        Tasks::default(),
+    );
+    messenger.listen(listener);
+    (messenger, news)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_request_is_answered_and_a_message_arrives_in_order() {
+    let network = MemoryNetwork::new();
+    let (a, _news) = node(&network, "a", 1).await;
+    let (b, _news) = node(&network, "b", 2).await;
+    b.on_request(|_, Add(x, y)| async move { x + y });
+    let (tx, mut rx) = mpsc::channel(1000);
+    b.on_message(move |from, Note(n)| {
+        let tx = tx.clone();
+        async move { tx.send((from, n)).await.unwrap() }
+    });
+    a.learn_address(NodeId(2), "b:1");
+    assert_eq!(a.request(NodeId(2), Lane::Data, &Add(2, 3), SECOND).await.unwrap(), 5);
+    for n in 0..500 {
+        a.send(NodeId(2), Lane::Data, &Note(n)).await.unwrap();
+    }
+    for n in 0..500 {
+        assert_eq!(rx.recv().await.unwrap(), (NodeId(1), n));
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_processed_is_told_apart_from_what_may_have_been() {
+    let network = MemoryNetwork::new();
+    let (a, _news) = node(&network, "a", 1).await;
+    let (b, _news) = node(&network, "b", 2).await;
+    let ask = |deadline| a.request(NodeId(2), Lane::Data, &Add(1, 1), deadline);
+
+    let unknown = ask(SECOND).await.unwrap_err();
+    assert!(matches!(unknown, MessageError::UnknownNode { .. }), "{unknown}");
+    assert_eq!(unknown.outcome(), Outcome::NotApplied);
+
+    a.learn_address(NodeId(2), "nowhere:1");
+    let unreachable = ask(SECOND).await.unwrap_err();
+    assert!(matches!(unreachable, MessageError::Unreachable { gone: true, .. }), "{unreachable}");
+    assert_eq!(unreachable.outcome(), Outcome::NotApplied);
+    a.forget(NodeId(2));
+
+    a.learn_address(NodeId(2), "b:1");
+    let unhandled = ask(SECOND).await.unwrap_err();
+    assert!(matches!(unhandled, MessageError::NoHandler { .. }), "{unhandled}");
+
+    b.on_request(|_, Add(..)| async { std::future::pending::<u32>().await });
+    let late = ask(Duration::from_millis(20)).await.unwrap_err();
+    assert!(matches!(late, MessageError::Timeout { .. }), "{late}");
+    assert_eq!(late.outcome(), Outcome::Unknown);
+
+    b.on_request(|_, Add(..)| async { panic!("on purpose") });
+    let panicked = ask(SECOND).await.unwrap_err();
+    assert!(matches!(panicked, MessageError::HandlerPanicked { .. }), "{panicked}");
+
+    let large = a.send(NodeId(2), Lane::Data, &Big(vec![0; 2 << 20])).await.unwrap_err();
+    assert!(matches!(large, MessageError::TooLarge { max: 1048576, .. }), "{large}");
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Big(Vec<u8>);
+impl Message for Big {
+    const KIND: &'static str = "test.big";
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_news_and_the_next_request_opens_a_new_one() {
+    let network = MemoryNetwork::new();
+    let (a, mut news) = node(&network, "a", 1).await;
+    let (b, _news) = node(&network, "b", 2).await;
+    b.on_request(|_, Add(x, y)| async move { x + y });
+    a.learn_address(NodeId(2), "b:1");
+    a.request(NodeId(2), Lane::Control, &Add(2, 3), SECOND).await.unwrap();
+    b.shared.tasks.cancel();
+    b.shared.tasks.join().await;
+    assert_eq!(news.recv().await.unwrap(), PeerNews::ConnectionLost(NodeId(2)));
+    let gone = a.verify(NodeId(2)).await.unwrap_err();
+    assert!(matches!(gone, MessageError::Unreachable { gone: true, .. }), "{gone}");
+
+    // Another process takes over the address: the old identity is gone from there.
+    let (_c, _news) = node(&network, "b", 3).await;
+    let gone = a.verify(NodeId(2)).await.unwrap_err();
+    assert!(matches!(gone, MessageError::Unreachable { gone: true, .. }), "{gone}");
+    let hello = a.introduce("b:1").await.unwrap();
+    assert_eq!(hello.node.id, NodeId(3));
+}

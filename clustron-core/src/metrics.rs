@@ -1,0 +1,71 @@
+//! The counters of one node's core, in a registry of its own so that several nodes in a process do
+//! not collide. Exported names begin with `clustron_core_`.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// See the module's documentation. Every dial and every accepted connection ends in exactly one of
+/// open, refused or dropped.
+#[derive(Debug, Default)]
+pub(crate) struct CoreMetrics {
+    pub(crate) connections_open: Gauge,
+    pub(crate) connections_dropped: Counter,
+    pub(crate) handshakes_refused: Counter,
+    pub(crate) protocol_errors: Counter,
+    pub(crate) bytes_sent: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) messages_sent: Counter,
+    pub(crate) messages_received: Counter,
+    pub(crate) messages_unhandled: Counter,
+    pub(crate) requests_sent: Counter,
+    pub(crate) elections_started: Counter,
+    pub(crate) epochs_led: Counter,
+    pub(crate) suspicions: Counter,
+}
+
+impl CoreMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("clustron_core");
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter(
+            "connections_dropped",
+            "Accepted connections that were no peer: garbage, or no handshake in time",
+            &self.connections_dropped,
+        );
+        counter(
+            "handshakes_refused",
+            "Handshakes refused on either side for another cluster, version or module set",
+            &self.handshakes_refused,
+        );
+        counter(
+            "protocol_errors",
+            "Connections of peers dropped because a frame could not be decoded",
+            &self.protocol_errors,
+        );
+        counter("sent_bytes", "Bytes written to connections", &self.bytes_sent);
+        counter("received_bytes", "Bytes read from connections", &self.bytes_received);
+        counter("messages_sent", "One-way messages sent", &self.messages_sent);
+        counter("messages_received", "One-way messages received", &self.messages_received);
+        counter(
+            "messages_unhandled",
+            "Received messages that no handler took",
+            &self.messages_unhandled,
+        );
+        counter("requests_sent", "Requests sent", &self.requests_sent);
+        counter(
+            "elections_started",
+            "Elections in which this node stood, won or lost",
+            &self.elections_started,
+        );
+        counter("epochs_led", "Leader activations of this node", &self.epochs_led);
+        counter("suspicions", "Peers that this node came to suspect", &self.suspicions);
+        registry.register(
+            "connections_open",
+            "Connections with a completed handshake",
+            self.connections_open.clone(),
+        );
+    }
+}

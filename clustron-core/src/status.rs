@@ -1,0 +1,206 @@
+//! What a node knows of its cluster, as one value, and what changes in it, as events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::control::{Agreed, Control};
+use crate::detection::{Suspicion, Suspicions};
+use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::view::{Activation, NodeState, View};
+
+/// How often the status is looked at without a change that announces itself: a leader's silence
+/// does not.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Events that a slow receiver may lag behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
+/// What a node knows of its cluster at one moment. On the minority side of a cut it grows old:
+/// then `leader` is `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// The node itself.
+    pub node: NodeInfo,
+    /// The cluster; `None` only while the node starts.
+    pub cluster: Option<ClusterId>,
+    /// The agreed list of nodes as applied here.
+    pub view: View,
+    /// Who votes on the control log.
+    pub voters: BTreeSet<NodeId>,
+    /// The leader, while it is heard: `None` during an election and without a majority.
+    pub leader: Option<Activation>,
+    /// The epoch in which this node itself leads.
+    pub leading: Option<Epoch>,
+    /// The nodes that this one cannot reach, and why it thinks so. A hint: the view is truth.
+    pub suspected: BTreeMap<NodeId, String>,
+}
+
+/// Something changed in the cluster, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClusterEvent {
+    /// A node joined, or came back.
+    NodeJoined(NodeInfo),
+    /// A node failed, as the leader committed.
+    NodeDown {
+        /// The node.
+        node: NodeInfo,
+        /// The evidence, for people.
+        reason: String,
+    },
+    /// A node left in order.
+    NodeLeft(NodeInfo),
+    /// This node cannot reach another. It may be back at any moment.
+    NodeSuspected {
+        /// The node.
+        node: NodeId,
+        /// The evidence, for people.
+        reason: String,
+    },
+    /// A suspected node was reached again.
+    NodeTrusted(NodeId),
+    /// A leader began its epoch.
+    LeaderElected(Activation),
+    /// No leader is heard any more; the last one's epoch stands beside it.
+    LeaderLost(Epoch),
+    /// The voters of the control log are others now.
+    VotersChanged(BTreeSet<NodeId>),
+    /// The receiver was too slow and missed this many events. The status tells where things stand.
+    Lagged(u64),
+}
+
+/// A stream of [`ClusterEvent`]s from the moment of subscription.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<ClusterEvent>);
+
+impl Events {
+    /// The next event; `None` when the node has ended. Cancel-safe.
+    pub async fn next(&mut self) -> Option<ClusterEvent> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(ClusterEvent::Lagged(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Shows the status and its changes.
+#[derive(Debug)]
+pub(crate) struct StatusBoard {
+    shown: watch::Sender<ClusterStatus>,
+    events: broadcast::Sender<ClusterEvent>,
+}
+
+impl StatusBoard {
+    pub(crate) fn new(node: NodeInfo) -> Arc<Self> {
+        let status = ClusterStatus {
+            node,
+            cluster: None,
+            view: View::default(),
+            voters: BTreeSet::new(),
+            leader: None,
+            leading: None,
+            suspected: BTreeMap::new(),
+        };
+        let (shown, events) = (watch::Sender::new(status), broadcast::Sender::new(EVENTS_KEPT));
+        Arc::new(Self { shown, events })
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<ClusterStatus> {
+        self.shown.subscribe()
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        Events(self.events.subscribe())
+    }
+
+    /// Keeps the status true until the node ends.
+    pub(crate) async fn keep(
+        self: Arc<Self>,
+        control: Arc<Control>,
+        mut suspicions: watch::Receiver<Suspicions>,
+    ) {
+        let mut agreed: watch::Receiver<Arc<Agreed>> = control.agreed();
+        let mut leading = control.leading();
+        let mut raft = control.raft_changes();
+        loop {
+            let now = status(
+                &control,
+                &agreed.borrow_and_update().clone(),
+                &suspicions.borrow_and_update().clone(),
+            );
+            let before = self.shown.borrow().clone();
+            if now != before {
+                self.shown.send_replace(now.clone());
+                for event in differences(&before, &now) {
+                    // Nobody listening is no error.
+                    let _ = self.events.send(event);
+                }
+            }
+            tokio::select! {
+                biased;
+                Ok(()) = agreed.changed() => {}
+                Ok(()) = leading.changed() => {}
+                Ok(()) = suspicions.changed() => {}
+                () = raft.next() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+}
+
+fn status(control: &Control, agreed: &Agreed, suspicions: &Suspicions) -> ClusterStatus {
+    let why = |suspicion: &Suspicion| match suspicion {
+        Suspicion::Suspect { why } | Suspicion::Down { why, .. } => why.clone(),
+    };
+    ClusterStatus {
+        node: control.local.node(),
+        cluster: agreed.cluster,
+        view: agreed.view.clone(),
+        voters: control.voters(),
+        leader: control.believed_leader(),
+        leading: *control.leading().borrow(),
+        suspected: suspicions.iter().map(|(id, suspicion)| (*id, why(suspicion))).collect(),
+    }
+}
+
+fn differences(before: &ClusterStatus, now: &ClusterStatus) -> Vec<ClusterEvent> {
+    let mut events = vec![];
+    for record in now.view.nodes() {
+        let old = before.view.node(record.info.id);
+        let was = old.map(|r| r.state);
+        if was == Some(record.state) {
+            continue;
+        }
+        let node = record.info.clone();
+        events.push(match record.state {
+            NodeState::Alive => ClusterEvent::NodeJoined(node),
+            NodeState::Down => ClusterEvent::NodeDown { node, reason: record.reason.clone() },
+            NodeState::Left => ClusterEvent::NodeLeft(node),
+        });
+    }
+    for (node, reason) in &now.suspected {
+        if !before.suspected.contains_key(node) {
+            events.push(ClusterEvent::NodeSuspected { node: *node, reason: reason.clone() });
+        }
+    }
+    for node in before.suspected.keys() {
+        if !now.suspected.contains_key(node) && now.view.is_alive(*node) {
+            events.push(ClusterEvent::NodeTrusted(*node));
+        }
+    }
+    if now.leader != before.leader {
+        match (&now.leader, &before.leader) {
+            (Some(leader), _) => events.push(ClusterEvent::LeaderElected(leader.clone())),
+            (None, Some(lost)) => events.push(ClusterEvent::LeaderLost(lost.epoch)),
+            (None, None) => {}
+        }
+    }
+    if now.voters != before.voters {
+        events.push(ClusterEvent::VotersChanged(now.voters.clone()));
+    }
+    events
+}

@@ -1,0 +1,75 @@
+//! Every task of a node is spawned here, so that shutdown can wait for all of them and no panic
+//! goes unseen.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The owner of a node's tasks. Clones are the same owner.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+    panic: Arc<Mutex<Option<String>>>,
+}
+
+impl Tasks {
+    /// Spawns a task that ends by itself or when [`Tasks::cancel`] is called; whatever it does not
+    /// finish then is dropped. A panic is logged, kept, and cancels the node.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let this = self.clone();
+        self.tracker.spawn(async move {
+            let until_cancelled = async {
+                tokio::select! {
+                    biased;
+                    () = this.cancel.cancelled() => {}
+                    () = future => {}
+                }
+            };
+            if let Err(panic) = AssertUnwindSafe(until_cancelled).catch_unwind().await {
+                let text = panic_text(panic.as_ref());
+                tracing::error!(task = name, panic = %text, "a task of this node panicked");
+                let mut first = this.panic.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(format!("task {name}: {text}"));
+                drop(first);
+                this.cancel.cancel();
+            }
+        });
+    }
+
+    /// Ends all tasks.
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Whether the node has ended or is ending.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Waits until every task has ended. Call [`Tasks::cancel`] first.
+    pub(crate) async fn join(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// The first panic of any task.
+    pub(crate) fn panicked(&self) -> Option<String> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a panic said, where it said it with text.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_owned())
+}

@@ -1,0 +1,190 @@
+//! The agreed list of nodes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Epoch, Incarnation, NodeId, NodeInfo, NodeName};
+use crate::time::Timestamp;
+
+/// Nodes that have gone and are still remembered; the longest gone is forgotten first.
+const GONE_REMEMBERED: usize = 64;
+
+/// Where a node stands in the agreed view. Suspicion is a local hint and never stands here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NodeState {
+    /// Takes part.
+    Alive,
+    /// Failed, as the leader found. It comes back only with a higher incarnation.
+    Down,
+    /// Left in order.
+    Left,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeState::Alive => "alive",
+            NodeState::Down => "down",
+            NodeState::Left => "left",
+        })
+    }
+}
+
+/// One node as the cluster agrees on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// What the node said about itself when it joined.
+    pub info: NodeInfo,
+    /// Where it stands.
+    pub state: NodeState,
+    /// Why it stands there, for people.
+    pub reason: String,
+    /// The log index that put it there.
+    pub since: u64,
+    /// When that was, by the leader's clock.
+    pub since_at: Timestamp,
+}
+
+/// The agreed, versioned list of nodes, committed by the control log. Gossip is a hint, the view is
+/// truth.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    version: u64,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+}
+
+impl View {
+    /// The log index of the latest change. A higher version is a newer view.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The nodes that take part, in the order of their ids.
+    pub fn alive(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.nodes.values().filter(|r| r.state == NodeState::Alive).map(|r| &r.info)
+    }
+
+    /// All nodes that are remembered, gone ones too, in the order of their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.values()
+    }
+
+    /// One node, gone or not.
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(&id)
+    }
+
+    /// Whether a node takes part.
+    pub fn is_alive(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|r| r.state == NodeState::Alive)
+    }
+
+    /// Takes a node in, or back in. A node that stood at the same address is gone from there.
+    pub(crate) fn admit(&mut self, index: u64, at: Timestamp, info: NodeInfo) {
+        let replaced: Vec<NodeId> = self
+            .nodes
+            .values()
+            .filter(|r| r.state == NodeState::Alive && r.info.addr == info.addr)
+            .map(|r| r.info.id)
+            .filter(|id| *id != info.id)
+            .collect();
+        for id in replaced {
+            self.put_out(
+                index,
+                at,
+                id,
+                NodeState::Down,
+                format!("replaced at its address by {info}"),
+            );
+        }
+        let record = NodeRecord {
+            info,
+            state: NodeState::Alive,
+            reason: "joined".to_owned(),
+            since: index,
+            since_at: at,
+        };
+        self.nodes.insert(record.info.id, record);
+        self.version = index;
+    }
+
+    /// Records that a node has gone. Returns whether that is news.
+    pub(crate) fn put_out(
+        &mut self,
+        index: u64,
+        at: Timestamp,
+        id: NodeId,
+        state: NodeState,
+        reason: String,
+    ) -> bool {
+        let Some(record) = self.nodes.get_mut(&id).filter(|r| r.state == NodeState::Alive) else {
+            return false;
+        };
+        (record.state, record.reason) = (state, reason);
+        (record.since, record.since_at) = (index, at);
+        self.version = index;
+        let gone = self.nodes.values().filter(|r| r.state != NodeState::Alive);
+        if gone.clone().count() > GONE_REMEMBERED
+            && let Some(longest) = gone.min_by_key(|r| r.since).map(|r| r.info.id)
+        {
+            self.nodes.remove(&longest);
+        }
+        true
+    }
+}
+
+/// A node became leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// The epoch, unique to this activation and higher than all before.
+    pub epoch: Epoch,
+    /// The leader's identity.
+    pub node: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// When, by its clock.
+    pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Role;
+    use std::collections::BTreeSet;
+
+    fn info(id: u64, addr: &str) -> NodeInfo {
+        NodeInfo {
+            id: NodeId(id),
+            name: NodeName::new(format!("n{id}")).unwrap(),
+            incarnation: Incarnation(1),
+            addr: addr.to_owned(),
+            roles: BTreeSet::from([Role::Member]),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_new_identity_at_an_address_puts_the_old_one_out() {
+        let mut view = View::default();
+        view.admit(1, Timestamp::default(), info(1, "a:1"));
+        view.admit(2, Timestamp::default(), info(2, "a:1"));
+        assert!(!view.is_alive(NodeId(1)) && view.is_alive(NodeId(2)));
+        let reason = &view.node(NodeId(1)).unwrap().reason;
+        assert!(reason.contains("n2 (0000000000000002 at a:1)"), "{reason}");
+    }
+
+    #[test]
+    fn restarts_for_ever_keep_the_view_bounded() {
+        let mut view = View::default();
+        for id in 1..1000 {
+            view.admit(id, Timestamp::default(), info(id, "a:1"));
+        }
+        assert_eq!(view.nodes().count(), GONE_REMEMBERED + 1);
+        assert!(view.is_alive(NodeId(999)) && view.node(NodeId(998)).is_some());
+    }
+}

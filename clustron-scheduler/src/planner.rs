@@ -1,0 +1,191 @@
+//! What the leader decides: which ticks to claim, give up, start and move. A pure value.
+
+mod backlog;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clustron_core::Timestamp;
+
+use crate::job::{JobName, Overlap};
+use crate::job_state::Job;
+use crate::message::Command;
+use crate::state::SchedulerState;
+use crate::workers::Workers;
+use backlog::Backlog;
+
+/// The most commands that one call of [`Planner::due`] or [`Planner::repairs`] returns.
+pub const BATCH_MAX: usize = 256;
+
+/// How many cron instants one job's backlog is searched for in one call of [`Planner::due`]; more
+/// of it is left for the next call. Larger than [`crate::CATCH_UP_MAX`], so that each call gets on.
+pub const SCAN_MAX: usize = 20_000;
+
+/// The leader's agenda: when each job is due next, and which jobs have open ticks. Its calls cost
+/// as much as there is to do, however many idle jobs there are.
+///
+/// Made when a node begins to lead, thrown away when it ends. The leader
+///
+/// 1. waits until [`Planner::next_due`], or until something happens;
+/// 2. calls [`Planner::due`] and [`Planner::repairs`] and proposes the commands **in order**;
+/// 3. waits until each of them was answered or given up, calling [`Planner::note_job`] for every
+///    job that an applied command names, whoever proposed it;
+/// 4. begins again; at once if `due` returned anything, since a batch is bounded.
+///
+/// A changed job is accepted only once its old ticks are taken: with one and the same `now` the
+/// leader calls `due` until [`Planner::is_settled`], and then proposes the change with that `now`.
+///
+/// The planner believes `now`. A clock that jumped ahead must be stopped before it gets here: the
+/// ticks that it makes due are taken, and none of them comes again when the clock is put right.
+///
+/// Calling `due` before the answers came would propose the same ticks twice. The state refuses the
+/// second, as it refuses what an old leader proposes, so that is waste and not harm.
+#[derive(Debug, Clone, Default)]
+pub struct Planner {
+    agenda: BTreeSet<(Timestamp, JobName)>,
+    due_at: BTreeMap<JobName, Timestamp>,
+    open: BTreeSet<JobName>,
+}
+
+impl Planner {
+    /// The agenda of a state that includes the new leader's own activation.
+    pub fn new(state: &SchedulerState) -> Self {
+        let mut planner = Self::default();
+        for job in state.jobs() {
+            planner.note(&job.spec().name, Some(job));
+        }
+        planner
+    }
+
+    /// Brings one job up to date after a command that names it was applied.
+    pub fn note_job(&mut self, state: &SchedulerState, name: &JobName) {
+        self.note(name, state.job(name));
+    }
+
+    /// When the earliest unclaimed tick is due; `None` if no schedule has any.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.first().map(|(at, _)| *at)
+    }
+
+    /// Whether no tick of the job is due and unclaimed at `at`, so that a change of the job with
+    /// this instant is accepted. True for a job that is not there.
+    pub fn is_settled(&self, name: &JobName, at: Timestamp) -> bool {
+        self.due_at.get(name).is_none_or(|due| *due > at)
+    }
+
+    /// The commands for what is due at `now`, the job that is due longest first, each job's in the
+    /// order of its ticks. At most [`BATCH_MAX`]; the rest stays due.
+    ///
+    /// `now` may be behind an earlier call's: ticks that are claimed are never due again.
+    pub fn due(
+        &self,
+        state: &SchedulerState,
+        now: Timestamp,
+        workers: &mut Workers,
+    ) -> Vec<Command> {
+        workers.refresh(state.running());
+        let mut commands = Vec::new();
+        let mut steps = 0;
+        let due = self.agenda.iter().take_while(|(at, _)| *at <= now);
+        for job in due.filter_map(|(_, name)| state.job(name)) {
+            let backlog = Backlog::of(job.spec(), job.cursor(), now);
+            steps += backlog.steps;
+            let settled = backlog.complete;
+            let cursor = backlog.cursor;
+            commands.extend(backlog.misses(job, now));
+            if settled {
+                claim_due(job, cursor, now, workers, &mut commands);
+            }
+            if commands.len() >= BATCH_MAX || steps >= SCAN_MAX {
+                break;
+            }
+        }
+        // A job's misses may have come on top of a full batch.
+        commands.truncate(BATCH_MAX);
+        commands
+    }
+
+    /// The commands that give waiting ticks a worker, as far as they may start, and running ones
+    /// another if theirs is gone or was excluded from the job. At most [`BATCH_MAX`].
+    ///
+    /// A tick for which no worker is free stays as it is until a later call. `at` is recorded.
+    pub fn repairs(
+        &self,
+        state: &SchedulerState,
+        workers: &mut Workers,
+        at: Timestamp,
+    ) -> Vec<Command> {
+        workers.refresh(state.running());
+        let mut commands = Vec::new();
+        for (name, job) in self.open.iter().filter_map(|name| Some((name, state.job(name)?))) {
+            let lost = job.open().filter_map(|firing| {
+                let worker = firing.worker?;
+                (!workers.may_run(name, worker)).then(|| (firing, format!("{worker} is gone")))
+            });
+            let waiting = job.startable().map(|firing| (firing, "its turn".to_owned()));
+            let mut wanted: Vec<_> = lost.collect();
+            wanted.extend(waiting);
+            for (firing, why) in wanted {
+                if commands.len() >= BATCH_MAX {
+                    return commands;
+                }
+                let Some(worker) = workers.pick(name) else { break };
+                commands.push(Command::Assign {
+                    job: name.clone(),
+                    scheduled: firing.scheduled,
+                    after: firing.token,
+                    worker,
+                    at,
+                    why,
+                });
+            }
+        }
+        commands
+    }
+
+    fn note(&mut self, name: &JobName, job: Option<&Job>) {
+        if let Some(at) = self.due_at.remove(name) {
+            self.agenda.remove(&(at, name.clone()));
+        }
+        if let Some(at) = job.and_then(Job::next_due) {
+            self.due_at.insert(name.clone(), at);
+            self.agenda.insert((at, name.clone()));
+        }
+        if job.is_some_and(|job| job.open().len() > 0) {
+            self.open.insert(name.clone());
+        } else {
+            self.open.remove(name);
+        }
+    }
+}
+
+/// Claims every tick in `(cursor, now]`, as far as the batch has room.
+fn claim_due(
+    job: &Job,
+    mut cursor: Timestamp,
+    now: Timestamp,
+    workers: &mut Workers,
+    commands: &mut Vec<Command>,
+) {
+    let spec = job.spec();
+    let mut open = job.open().len();
+    while commands.len() < BATCH_MAX
+        && let Some(scheduled) = spec.schedule.next_after(cursor).filter(|next| *next <= now)
+    {
+        // No worker is booked for a tick that the overlap rule will not let start now.
+        let open_max = if let Overlap::Allow { max } = spec.overlap { max as usize } else { 1 };
+        let worker = if open < open_max { workers.pick(&spec.name) } else { None };
+        open += 1;
+        commands.push(Command::Claim {
+            job: spec.name.clone(),
+            generation: job.generation(),
+            after: cursor,
+            scheduled,
+            at: now,
+            worker,
+        });
+        cursor = scheduled;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+use std::time::Duration;
+
+use clustron_core::{Epoch, NodeId};
+
+use super::*;
+use crate::firing::MissReason;
+use crate::job::{JobSpec, Misfire};
+use crate::message::{Reply, RunResult};
+use crate::schedule::Schedule;
+
+fn s(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(seconds * 1_000)
+}
+
+fn name(name: &str) -> JobName {
+    JobName::new(name).unwrap()
+}
+
+fn spec(job: &str, schedule: Schedule) -> JobSpec {
+    JobSpec::new(name(job), schedule).overlap(Overlap::Allow { max: 1_000 })
+}
+
+fn each_second() -> Schedule {
+    Schedule::every(Duration::from_secs(1)).unwrap()
+}
+
+struct Led {
+    state: SchedulerState,
+    planner: Planner,
+    workers: Workers,
+    index: u64,
+}
+
+impl Led {
+    fn by(specs: impl IntoIterator<Item = JobSpec>) -> Self {
+        let mut workers = Workers::default();
+        workers.join(NodeId(1));
+        workers.join(NodeId(2));
+        let (state, planner) = Default::default();
+        let mut led = Self { state, planner, workers, index: 0 };
+        for spec in specs {
+            led.apply(Command::Define { spec, at: s(0) });
+        }
+        led
+    }
+
+    fn apply(&mut self, command: Command) -> Reply {
+        self.index += 1;
+        let name = command.job().clone();
+        let reply = self.state.apply(self.index, Epoch(1), command);
+        self.planner.note_job(&self.state, &name);
+        reply
+    }
+
+    fn due(&mut self, second: i64) -> Vec<Command> {
+        self.planner.due(&self.state, s(second), &mut self.workers)
+    }
+
+    fn apply_all(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            let shown = format!("{command:?}");
+            let reply = self.apply(command);
+            assert!(!matches!(reply, Reply::Rejected(_)), "{shown}: {reply:?}");
+        }
+    }
+}
+
+/// From, to, how many, why.
+type MissedSeconds = (i64, i64, u64, MissReason);
+
+/// Seconds that are claimed, and ranges that are missed.
+fn plan(commands: &[Command]) -> (Vec<i64>, Vec<MissedSeconds>) {
+    let (mut claimed, mut missed) = (Vec::new(), Vec::new());
+    for command in commands {
+        match command {
+            Command::Claim { scheduled, .. } => claimed.push(scheduled.unix_ms() / 1_000),
+            Command::Miss { from, to, count, reason, .. } => {
+                missed.push((from.unix_ms() / 1_000, to.unix_ms() / 1_000, *count, *reason));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (claimed, missed)
+}
+
+#[test]
+fn late_ticks_follow_the_misfire_rule() {
+    let all = |max, max_age_s: u64| Misfire::All { max, max_age_ms: max_age_s * 1_000 };
+    for schedule in [each_second(), Schedule::cron("* * * * * *").unwrap()] {
+        for (misfire, claimed, missed) in [
+            (Misfire::Skip, 19..=20, vec![(1, 18, 18, MissReason::Late)]),
+            (Misfire::Latest, 19..=20, vec![(1, 18, 18, MissReason::NotLatest)]),
+            (all(100, 100), 1..=20, vec![]),
+            (all(100, 5), 15..=20, vec![(1, 14, 14, MissReason::TooOld)]),
+            (all(3, 100), 16..=20, vec![(1, 15, 15, MissReason::TooMany)]),
+            (
+                all(3, 8),
+                16..=20,
+                vec![(1, 11, 11, MissReason::TooOld), (12, 15, 4, MissReason::TooMany)],
+            ),
+            (all(3, 0), 19..=20, vec![(1, 18, 18, MissReason::TooOld)]),
+        ] {
+            let spec = spec("job", schedule.clone()).misfire(misfire);
+            let mut led = Led::by([spec]);
+            let commands = led.due(20);
+            assert_eq!(plan(&commands), (claimed.collect(), missed), "{misfire:?} {schedule}");
+            led.apply_all(commands);
+            assert!(led.due(20).is_empty());
+            assert_eq!(led.planner.next_due(), Some(s(21)));
+        }
+    }
+}
+
+#[test]
+fn the_latest_late_tick_runs_if_none_is_on_time() {
+    let hourly = Schedule::cron("@hourly").unwrap();
+    let mut led = Led::by([spec("job", hourly).misfire(Misfire::Latest)]);
+    let commands = led.due(3 * 3_600 + 60);
+    let missed = vec![(3_600, 7_200, 2, MissReason::NotLatest)];
+    assert_eq!(plan(&commands), (vec![10_800], missed));
+}
+
+#[test]
+fn nothing_is_due_again_when_the_clock_goes_back() {
+    let mut led = Led::by([spec("job", each_second())]);
+    let commands = led.due(5);
+    led.apply_all(commands);
+    assert!(led.due(3).is_empty());
+    assert_eq!(plan(&led.due(6)).0, [6]);
+}
+
+#[test]
+fn a_large_backlog_comes_in_bounded_batches_and_none_is_lost() {
+    let mut led = Led::by((0..5).map(|n| spec(&format!("job{n}"), each_second())));
+    let mut claimed = 0;
+    while led.planner.next_due().is_some_and(|due| due <= s(200)) {
+        let commands = led.due(200);
+        assert!(!commands.is_empty() && commands.len() <= BATCH_MAX);
+        claimed += commands.len();
+        led.apply_all(commands);
+    }
+    assert_eq!(claimed, 5 * 200);
+}
+
+#[test]
+fn a_very_long_cron_backlog_is_missed_in_several_records_that_add_up() {
+    let cron = Schedule::cron("* * * * * *").unwrap();
+    let mut led = Led::by([spec("job", cron).misfire(Misfire::All { max: 2, max_age_ms: 10_000 })]);
+    let mut calls = 0;
+    while led.planner.next_due().is_some_and(|due| due <= s(50_000)) {
+        let commands = led.due(50_000);
+        led.apply_all(commands);
+        calls += 1;
+    }
+    let job = led.state.job(&name("job")).unwrap();
+    assert_eq!((calls, job.counters().claimed, job.counters().missed), (3, 50_000, 49_996));
+}
+
+#[test]
+fn a_backlog_of_years_at_each_millisecond_is_arithmetic() {
+    let fast = Schedule::every(Duration::from_millis(1)).unwrap();
+    let mut led = Led::by([spec("job", fast).misfire(Misfire::Skip).grace(Duration::ZERO)]);
+    let year = 365 * 86_400;
+    let commands = led.due(year);
+    assert_eq!(
+        plan(&commands),
+        (vec![year], vec![(0, year - 1, year as u64 * 1_000 - 1, MissReason::Late)])
+    );
+}
+
+#[test]
+fn work_is_spread_and_no_worker_is_booked_for_a_tick_that_cannot_start() {
+    let mut led =
+        Led::by([spec("allow", each_second()), spec("skip", each_second()).overlap(Overlap::Skip)]);
+    let booked: Vec<Option<u64>> = led
+        .due(2)
+        .iter()
+        .map(|command| match command {
+            Command::Claim { worker, .. } => worker.map(|node| node.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(booked, [Some(1), Some(2), Some(1), None]);
+}
+
+#[test]
+fn ticks_of_a_lost_or_unable_worker_move_and_waiting_ones_start() {
+    let mut led = Led::by([
+        spec("buffered", each_second()).overlap(Overlap::BufferAll { max: 9 }),
+        spec("single", each_second()).overlap(Overlap::Skip),
+    ]);
+    let commands = led.due(1);
+    led.apply_all(commands);
+    let commands = led.due(2);
+    led.apply_all(commands);
+    let repairs = |led: &mut Led| led.planner.repairs(&led.state, &mut led.workers, s(2));
+    assert!(repairs(&mut led).is_empty());
+    // "buffered" runs on node 1, "single" on node 2.
+    led.workers.leave(NodeId(1));
+    let moved = repairs(&mut led);
+    assert!(matches!(
+        moved.as_slice(),
+        [Command::Assign { after: Some(_), worker: NodeId(2), why, .. }] if why.contains("is gone")
+    ));
+    led.apply_all(moved);
+    led.workers.exclude(&name("single"), NodeId(2));
+    assert!(repairs(&mut led).is_empty(), "nobody else is there");
+    led.workers.join(NodeId(3));
+    let moved = repairs(&mut led);
+    assert!(matches!(moved.as_slice(), [Command::Assign { worker: NodeId(3), .. }]));
+    led.apply_all(moved);
+    let token = led.state.job(&name("buffered")).unwrap().run(s(1)).unwrap().1.token;
+    led.apply(Command::Finish {
+        job: name("buffered"),
+        scheduled: s(1),
+        token,
+        worker: NodeId(2),
+        result: RunResult::Ran,
+        started: s(2),
+        finished: s(2),
+    });
+    let next = repairs(&mut led);
+    assert!(matches!(
+        next.as_slice(),
+        [Command::Assign { after: None, scheduled, .. }] if *scheduled == s(2)
+    ));
+}
+
+#[test]
+fn a_new_leader_sees_the_same_agenda() {
+    let mut led = Led::by((0..20).map(|n| {
+        spec(&format!("job{n}"), Schedule::every(Duration::from_secs(n % 7 + 1)).unwrap())
+    }));
+    let commands = led.due(9);
+    led.apply_all(commands);
+    let mut workers = led.workers.clone();
+    let fresh = Planner::new(&led.state);
+    assert_eq!(fresh.next_due(), led.planner.next_due());
+    assert_eq!(fresh.due(&led.state, s(30), &mut workers), led.due(30));
+    assert!(!fresh.is_settled(&name("job0"), s(10)) && fresh.is_settled(&name("job0"), s(9)));
+}

@@ -1,0 +1,142 @@
+//! The replicated state machine: all jobs, changed by one [`Command`] at a time.
+
+use std::collections::BTreeMap;
+
+use clustron_core::{Epoch, NodeId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::firing::{Firing, LateResult};
+use crate::job::{JobName, JobSpec};
+use crate::job_state::Job;
+use crate::message::{Command, Rejection, Reply};
+
+/// The most jobs that may be defined.
+pub const JOBS_MAX: usize = 10_000;
+
+/// How much all histories together may take in a snapshot, in bytes: half of what one decoded
+/// value may. The job that grows beyond it forgets its oldest closed ticks early.
+pub const HISTORY_BYTES_MAX: u64 = 16 << 20;
+
+/// Every job of the cluster. Serialised as a whole it is the snapshot.
+///
+/// Applying is deterministic: time comes in the command, order from the log. Two replicas that
+/// applied the same entries are equal. It never panics, whatever the command says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulerState {
+    jobs: BTreeMap<JobName, Job>,
+    /// How many attempts each node runs, so that placement need not look at every job.
+    running: BTreeMap<NodeId, u32>,
+    /// The weight of all histories.
+    history_bytes: u64,
+}
+
+impl SchedulerState {
+    /// Applies one committed command.
+    ///
+    /// `index` is the log index of its entry and becomes the fencing token of what it grants; it
+    /// must rise from call to call. `epoch` is the leader's epoch as of this entry.
+    pub fn apply(&mut self, index: u64, epoch: Epoch, command: Command) -> Reply {
+        let applied = match command {
+            Command::Define { spec, at } => self.define(index, spec, at),
+            Command::Claim { job, generation, after, scheduled, at, worker } => {
+                let firing = Firing::claimed(scheduled, generation, index, epoch, at);
+                self.change(&job, scheduled, |job| job.claim(firing, after, worker))
+            }
+            Command::Miss { job, generation, after, from, to, count, reason, at } => {
+                let firing = Firing::claimed(from, generation, index, epoch, at);
+                self.change(&job, from, |job| job.miss(firing, after, to, count, reason))
+            }
+            Command::Assign { job, scheduled, after, worker, at: _, why } => {
+                self.change(&job, scheduled, |job| {
+                    job.assign(scheduled, after, worker, (index, epoch), why)
+                })
+            }
+            Command::Finish { job, scheduled, token, worker, result, started, finished } => {
+                let result = LateResult { token, worker, result, started, finished };
+                self.change(&job, scheduled, |job| job.finish(scheduled, result))
+            }
+        };
+        applied.unwrap_or_else(Reply::Rejected)
+    }
+
+    /// All jobs, in the order of their names.
+    pub fn jobs(&self) -> impl ExactSizeIterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// One job.
+    pub fn job(&self, name: &JobName) -> Option<&Job> {
+        self.jobs.get(name)
+    }
+
+    /// Every tick that waits or runs, with its job. Looks at every job: for a new leader, which
+    /// must send each running attempt's order again because its predecessor may not have.
+    pub fn open_ticks(&self) -> impl Iterator<Item = (&Job, &Firing)> {
+        self.jobs.values().flat_map(|job| job.open().map(move |firing| (job, firing)))
+    }
+
+    /// How many attempts each node runs; nodes that run none are absent.
+    pub fn running(&self) -> &BTreeMap<NodeId, u32> {
+        &self.running
+    }
+
+    fn define(&mut self, index: u64, spec: JobSpec, at: Timestamp) -> Result<Reply, Rejection> {
+        spec.check().map_err(|error| Rejection::InvalidSpec { reason: error.to_string() })?;
+        let jobs = self.jobs.len();
+        match self.jobs.get_mut(&spec.name) {
+            Some(job) if *job.spec() == spec => {
+                return Ok(Reply::Defined { generation: job.generation(), changed: false });
+            }
+            Some(job) => {
+                let before = job.history_bytes();
+                job.redefine(spec, index, at)?;
+                let freed = before.saturating_sub(job.history_bytes());
+                self.history_bytes = self.history_bytes.saturating_sub(freed);
+            }
+            None if jobs >= JOBS_MAX => return Err(Rejection::TooManyJobs { max: JOBS_MAX }),
+            None => {
+                self.jobs.insert(spec.name.clone(), Job::new(spec, index, at));
+            }
+        }
+        Ok(Reply::Defined { generation: index, changed: true })
+    }
+
+    /// Changes one tick of a job and keeps what is counted over all jobs in step.
+    fn change(
+        &mut self,
+        name: &JobName,
+        scheduled: Timestamp,
+        change: impl FnOnce(&mut Job) -> Result<Reply, Rejection>,
+    ) -> Result<Reply, Rejection> {
+        let job = self.jobs.get_mut(name).ok_or(Rejection::UnknownJob)?;
+        let before = job.runs_on(scheduled);
+        let others_bytes = self.history_bytes.saturating_sub(job.history_bytes());
+        let reply = change(job);
+        let now = job.runs_on(scheduled);
+        let excess = (others_bytes + job.history_bytes()).saturating_sub(HISTORY_BYTES_MAX);
+        job.shed_history(excess);
+        self.history_bytes = others_bytes + job.history_bytes();
+        if let Some(worker) = now.filter(|_| now != before) {
+            *self.running.entry(worker).or_default() += 1;
+        }
+        if let Some(worker) = before.filter(|_| now != before)
+            && let Some(count) = self.running.get_mut(&worker)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.running.remove(&worker);
+            }
+        }
+        reply
+    }
+}
+
+#[cfg(test)]
+impl SchedulerState {
+    pub(crate) fn job_mut(&mut self, name: &JobName) -> Option<&mut Job> {
+        self.jobs.get_mut(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Who runs the next attempt: the least loaded node that may, ties in rotation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+
+use clustron_core::NodeId;
+
+use crate::job::JobName;
+
+/// How many attempts one node runs at once unless configured otherwise.
+pub const RUNNING_MAX_DEFAULT: NonZeroU32 = match NonZeroU32::new(1_024) {
+    Some(max) => max,
+    None => NonZeroU32::MIN,
+};
+
+/// The nodes that run jobs, as the leader sees them now, and how much each has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workers {
+    alive: BTreeMap<NodeId, u32>,
+    running_max: u32,
+    excluded: BTreeMap<JobName, BTreeSet<NodeId>>,
+    last: Option<NodeId>,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self::new(RUNNING_MAX_DEFAULT)
+    }
+}
+
+impl Workers {
+    /// No nodes yet; each will run at most `running_max` attempts at once.
+    pub fn new(running_max: NonZeroU32) -> Self {
+        Self {
+            alive: BTreeMap::new(),
+            running_max: running_max.get(),
+            excluded: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// Adds a node. One that is there already stays as it is.
+    pub fn join(&mut self, node: NodeId) {
+        self.alive.entry(node).or_default();
+    }
+
+    /// Removes a node, and forgets what it was excluded from.
+    pub fn leave(&mut self, node: NodeId) {
+        self.alive.remove(&node);
+        self.excluded.retain(|_, nodes| {
+            nodes.remove(&node);
+            !nodes.is_empty()
+        });
+    }
+
+    /// Keeps a node from the attempts of one job, for example because it has no handler for it.
+    /// No effect on a node that is not there.
+    pub fn exclude(&mut self, job: &JobName, node: NodeId) {
+        if self.alive.contains_key(&node) {
+            self.excluded.entry(job.clone()).or_default().insert(node);
+        }
+    }
+
+    /// Lets every node have attempts of this job again, for example after it was redefined.
+    pub fn readmit(&mut self, job: &JobName) {
+        self.excluded.remove(job);
+    }
+
+    /// Lets one node have attempts of every job again, for example after it registered a handler.
+    pub fn readmit_node(&mut self, node: NodeId) {
+        self.excluded.retain(|_, nodes| {
+            nodes.remove(&node);
+            !nodes.is_empty()
+        });
+    }
+
+    /// Takes the committed loads, which drops choices whose command never committed.
+    pub(crate) fn refresh(&mut self, running: &BTreeMap<NodeId, u32>) {
+        for (node, count) in &mut self.alive {
+            *count = running.get(node).copied().unwrap_or(0);
+        }
+    }
+
+    /// Chooses a node for one attempt and counts it there; `None` if nobody is there, or all are
+    /// full or excluded.
+    pub fn pick(&mut self, job: &JobName) -> Option<NodeId> {
+        let excluded = self.excluded.get(job);
+        let (node, running) = self
+            .alive
+            .iter_mut()
+            .filter(|(node, running)| {
+                **running < self.running_max && !excluded.is_some_and(|nodes| nodes.contains(node))
+            })
+            // Among equals the next id after the last choice, round the circle.
+            .min_by_key(|(node, running)| (**running, Some(**node) <= self.last, **node))?;
+        *running += 1;
+        self.last = Some(*node);
+        Some(*node)
+    }
+
+    /// Whether the node is there.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.alive.contains_key(&node)
+    }
+
+    /// Whether the node is there and not excluded from this job.
+    pub fn may_run(&self, job: &JobName, node: NodeId) -> bool {
+        self.contains(node) && !self.excluded.get(job).is_some_and(|nodes| nodes.contains(&node))
+    }
+
+    /// The nodes that are there, and how many attempts each runs.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, u32)> {
+        self.alive.iter().map(|(node, running)| (*node, *running))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> JobName {
+        JobName::new("job").unwrap()
+    }
+
+    fn workers(nodes: u64, running_max: u32) -> Workers {
+        let mut workers = Workers::new(NonZeroU32::new(running_max).unwrap());
+        (1..=nodes).for_each(|node| workers.join(NodeId(node)));
+        workers
+    }
+
+    #[test]
+    fn the_least_loaded_is_chosen_and_ties_go_round() {
+        let mut workers = workers(3, 10);
+        workers.refresh(&BTreeMap::from([(NodeId(2), 1)]));
+        let picks: Vec<u64> = (0..6).filter_map(|_| workers.pick(&job())).map(|n| n.0).collect();
+        assert_eq!(picks, [1, 3, 1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn rotation_survives_a_refresh_that_evens_the_loads() {
+        let mut workers = workers(3, 10);
+        let picks: Vec<u64> = (0..6)
+            .filter_map(|_| {
+                workers.refresh(&BTreeMap::new());
+                workers.pick(&job())
+            })
+            .map(|node| node.0)
+            .collect();
+        assert_eq!(picks, [1, 2, 3, 1, 2, 3]);
+    }
+
+    #[test]
+    fn full_and_excluded_nodes_are_not_chosen() {
+        let mut workers = workers(2, 1);
+        workers.exclude(&job(), NodeId(1));
+        assert!(!workers.may_run(&job(), NodeId(1)));
+        assert_eq!(workers.pick(&job()), Some(NodeId(2)));
+        assert_eq!(workers.pick(&job()), None);
+        workers.readmit(&job());
+        assert_eq!(workers.pick(&job()), Some(NodeId(1)));
+        assert_eq!(workers.pick(&job()), None);
+    }
+
+    #[test]
+    fn a_node_that_left_is_forgotten_with_its_exclusions() {
+        let mut workers = workers(1, 1);
+        workers.exclude(&job(), NodeId(1));
+        workers.leave(NodeId(1));
+        workers.exclude(&job(), NodeId(1));
+        assert_eq!(workers.pick(&job()), None);
+        workers.join(NodeId(1));
+        assert_eq!(workers.pick(&job()), Some(NodeId(1)));
+    }
+}
