@@ -211,8 +211,14 @@ impl ClusterBuilder {
             let inner = cluster.inner();
             match formation.run().await {
                 Ok(Formed::Yes) => {
-                    let tasks = inner.tasks.clone();
-                    inner.tasks.spawn("stay in", formation.stay_in(refuted, tasks));
+                    let closing = inner.closing.clone();
+                    inner.services.spawn("stay in", async move {
+                        tokio::select! {
+                            biased;
+                            () = closing.cancelled() => {}
+                            () = formation.stay_in(refuted) => {}
+                        }
+                    });
                     self.late.set(&inner);
                     for (name, service) in services {
                         inner.services.spawn(name, service(cluster.handle()));

@@ -16,7 +16,6 @@ use crate::error::StartError;
 use crate::identity::{ClusterId, Incarnation, NodeId};
 use crate::local::Local;
 use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
-use crate::tasks::Tasks;
 
 /// How often a node without a cluster greets the others.
 const GREET_EVERY: Duration = Duration::from_millis(100);
@@ -151,11 +150,7 @@ impl Formation {
     }
 
     /// Brings the node back in whenever the others have put it out although it lives.
-    pub(crate) async fn stay_in(
-        self: Arc<Self>,
-        mut refuted: watch::Receiver<Incarnation>,
-        tasks: Tasks,
-    ) {
+    pub(crate) async fn stay_in(self: Arc<Self>, mut refuted: watch::Receiver<Incarnation>) {
         let mut agreed = self.agreed.clone();
         let mut via = None;
         loop {
@@ -173,7 +168,7 @@ impl Formation {
             let Some(cluster) = self.local.cluster_id() else { continue };
             // An accusation alone was answered by raising the incarnation; only who does not hear
             // the leader either may have been put out without knowing.
-            while !tasks.is_cancelled() && self.is_out(accused) {
+            while self.is_out(accused) {
                 let target = via.take().or_else(|| self.somebody());
                 let Some(target) = target else { break };
                 match self.join(target, cluster).await {

@@ -1,5 +1,6 @@
 //! What this node's control plane answers when others ask.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::Control;
 use super::command::{Command, Response};
 use super::rpc::{
     Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
-    Refused, SnapshotChunk, TakeOver,
+    Refused, SnapshotChunk, TakeOver, WhoVotes,
 };
 use super::types::Snapshot;
 use crate::election::{Input, PreVote};
@@ -43,6 +44,7 @@ impl Control {
         on!(handle_take_over);
         on!(handle_propose);
         on!(handle_read_index);
+        on!(handle_who_votes);
         on!(handle_join);
     }
 
@@ -144,6 +146,17 @@ impl Control {
             return Err(None);
         }
         self.read_index_here().await
+    }
+
+    async fn handle_who_votes(
+        self: Arc<Self>,
+        _from: NodeId,
+        request: WhoVotes,
+    ) -> BTreeSet<NodeId> {
+        match self.check_cluster(request.cluster) {
+            Ok(()) => self.voters(),
+            Err(_) => BTreeSet::new(),
+        }
     }
 
     async fn handle_join(self: Arc<Self>, from: NodeId, request: Join) -> JoinReply {

@@ -53,6 +53,10 @@ use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
+/// How often, and how long, a leaving node asks whether it still votes.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const ASK_DEADLINE: Duration = Duration::from_millis(500);
+
 /// A node's part in the control plane.
 pub(crate) struct Control {
     pub(crate) local: Arc<Local>,
@@ -218,13 +222,22 @@ impl Control {
         handed
     }
 
-    /// Waits until this node votes no more, or gives up at the deadline.
+    /// Waits until another node says that this one votes no more, or gives up at the deadline.
     pub(crate) async fn wait_until_no_voter(&self, until: Instant) {
-        let mut metrics = self.raft.server_metrics();
-        let me = self.local.id;
-        let gone = metrics.wait_for(|m| m.membership_config.voter_ids().all(|id| id != me));
-        if tokio::time::timeout_at(until, gone).await.is_err() {
-            tracing::warn!("the others have not replaced this node's vote in time");
+        let Some(cluster) = self.local.cluster_id() else { return };
+        let others: Vec<NodeId> =
+            self.voters().into_iter().filter(|id| *id != self.local.id).collect();
+        for other in others.iter().cycle() {
+            if Instant::now() >= until {
+                tracing::warn!("the others have not replaced this node's vote in time");
+                return;
+            }
+            let request = rpc::WhoVotes { cluster };
+            let asked = self.messenger.request(*other, Lane::Control, &request, ASK_DEADLINE).await;
+            match asked {
+                Ok(voters) if !voters.contains(&self.local.id) => return,
+                Ok(_) | Err(_) => tokio::time::sleep(ASK_EVERY).await,
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the control planes of two nodes say to each other. Every message names the cluster, so that
 //! a node of another cluster can neither vote nor append.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
@@ -109,6 +111,13 @@ pub(super) struct ReadIndex {
     pub(super) cluster: ClusterId,
 }
 request!(ReadIndex, "core.read-index", Result<u64, Option<NodeId>>);
+
+/// Who votes? A node that left is not told by the log, which no longer reaches it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WhoVotes {
+    pub(super) cluster: ClusterId,
+}
+request!(WhoVotes, "core.who-votes", BTreeSet<NodeId>);
 
 /// A node asks to be taken in, or back in.
 #[derive(Debug, Serialize, Deserialize)]

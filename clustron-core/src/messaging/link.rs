@@ -53,6 +53,8 @@ enum State {
         error: MessageError,
         retry_at: Instant,
     },
+    /// Forgotten; whoever still holds it is too late.
+    Closed,
 }
 
 /// See the module's documentation.
@@ -77,6 +79,7 @@ impl Link {
                     return Err(error.clone());
                 }
                 State::Dialling(dialled) => dialled.clone(),
+                State::Closed => return Err(MessageError::UnknownNode { node: to }),
                 State::Idle | State::Open(_) | State::Failed { .. } => {
                     let addr = shared.address(to)?;
                     let dialled = self.clone().start_dial(shared.clone(), to, lane, addr);
@@ -96,8 +99,8 @@ impl Link {
     }
 
     pub(super) fn close(&self) {
-        let state = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        if let State::Open(session) = state {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open(session) = std::mem::replace(&mut *state, State::Closed) {
             session.close();
         }
     }
@@ -128,6 +131,19 @@ impl Link {
             let _ = tx.send(Some(result));
         });
         rx
+    }
+
+    fn dialled(&self, result: &Result<Arc<Session>, MessageError>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*state, result) {
+            (State::Closed, Ok(session)) => session.close(),
+            (State::Closed, Err(_)) => {}
+            (_, Ok(session)) => *state = State::Open(session.clone()),
+            (_, Err(error)) => {
+                let retry_at = Instant::now() + REDIAL_AFTER;
+                *state = State::Failed { error: error.clone(), retry_at };
+            }
+        }
     }
 }
 
