@@ -229,6 +229,11 @@ impl ClusterHandle {
         self.inner.closing.cancelled().await;
     }
 
+    /// Whether the node is shutting down, or has ended.
+    pub fn is_closing(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
     /// Sends a one-way message: at most once, in order per sender and addressee. Waits while the
     /// connection's queue is full.
     ///

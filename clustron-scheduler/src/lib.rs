@@ -1,30 +1,86 @@
-//! Scheduler.
+//! Clustron scheduler: jobs that run once per tick somewhere in the cluster, whoever dies.
+//!
+//! The leader claims every due tick in the replicated log, sends it to one of the members, and the
+//! member's result is recorded in the log too. A crash of leader, worker or network leaves every
+//! due tick with exactly one recorded outcome.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use clustron_core::Cluster;
+//! use clustron_scheduler::{JobName, Scheduler};
+//! use std::time::Duration;
+//!
+//! let mut builder = Cluster::builder("shop");
+//! let scheduler = builder.install(Scheduler::new().every(
+//!     "sweep",
+//!     Duration::from_millis(100),
+//!     |job| async move {
+//!         println!("{} as attempt {} of token {}", job.scheduled(), job.attempt(), job.token());
+//!         Ok::<(), String>(())
+//!     },
+//! )?);
+//! let cluster = builder.start().await?;
+//!
+//! let sweep = JobName::new("sweep")?;
+//! let mut changes = scheduler.changes();
+//! while scheduler.stale_history(&sweep).map_or(true, |history| history.is_empty()) {
+//!     changes.changed().await?;
+//! }
+//! let history = scheduler.history(&sweep, Duration::from_secs(5)).await?;
+//! println!("{:?} by {:?}", history[0].outcome, history[0].worker);
+//! cluster.shutdown(Duration::from_secs(5)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises
+//!
+//! * Every due tick has exactly one committed claim and exactly one recorded outcome.
+//! * Nothing starts before its claim commits. Execution is at least once: a node may die between
+//!   the work and its record. The [fencing token](JobContext::token) lets what the job changes
+//!   refuse the late one.
+//! * A result with an older token is recorded and has no effect.
+//! * A clock that is set back never makes a tick fire again. Intervals align to the Unix epoch, so
+//!   that a change of leader shifts no phase.
+//!
+//! # Limits
+//!
+//! Cron lines are in UTC. A tick is a whole millisecond.
 
+mod context;
 mod cron;
+mod error;
 mod firing;
+mod handle;
 mod job;
 mod job_state;
+mod leader;
 mod message;
+mod metrics;
 mod planner;
 mod schedule;
+mod scheduler;
 mod state;
+mod worker;
 mod workers;
 
 #[cfg(test)]
 mod simulation;
 
+pub use context::JobContext;
 pub use cron::{CRON_BYTES_MAX, CronExpr};
+pub use error::{DefineError, QueryError};
 pub use firing::{
     ERROR_BYTES_MAX, Firing, LATE_RESULTS_MAX, LateResult, MissReason, Outcome, SkipReason,
     WHY_BYTES_MAX,
 };
+pub use handle::{JobStatus, SchedulerHandle};
 pub use job::{
     CATCH_UP_MAX, GRACE_MS_MAX, HISTORY_MAX, JOB_NAME_BYTES_MAX, JobError, JobName, JobSpec,
     Misfire, OPEN_TICKS_MAX, Overlap,
 };
 pub use job_state::{Counters, Job};
 pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Start};
-pub use planner::{BATCH_MAX, Planner, SCAN_MAX};
 pub use schedule::{INTERVAL_MS_MAX, Schedule, ScheduleError};
+pub use scheduler::Scheduler;
 pub use state::{HISTORY_BYTES_MAX, JOBS_MAX, SchedulerState};
-pub use workers::{RUNNING_MAX_DEFAULT, Workers};
+pub use workers::RUNNING_MAX_DEFAULT;

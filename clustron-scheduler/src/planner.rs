@@ -14,11 +14,11 @@ use crate::workers::Workers;
 use backlog::Backlog;
 
 /// The most commands that one call of [`Planner::due`] or [`Planner::repairs`] returns.
-pub const BATCH_MAX: usize = 256;
+pub(crate) const BATCH_MAX: usize = 256;
 
 /// How many cron instants one job's backlog is searched for in one call of [`Planner::due`]; more
 /// of it is left for the next call. Larger than [`crate::CATCH_UP_MAX`], so that each call gets on.
-pub const SCAN_MAX: usize = 20_000;
+pub(crate) const SCAN_MAX: usize = 20_000;
 
 /// The leader's agenda: when each job is due next, and which jobs have open ticks. Its calls cost
 /// as much as there is to do, however many idle jobs there are.
@@ -40,7 +40,7 @@ pub const SCAN_MAX: usize = 20_000;
 /// Calling `due` before the answers came would propose the same ticks twice. The state refuses the
 /// second, as it refuses what an old leader proposes, so that is waste and not harm.
 #[derive(Debug, Clone, Default)]
-pub struct Planner {
+pub(crate) struct Planner {
     agenda: BTreeSet<(Timestamp, JobName)>,
     due_at: BTreeMap<JobName, Timestamp>,
     open: BTreeSet<JobName>,
@@ -48,7 +48,7 @@ pub struct Planner {
 
 impl Planner {
     /// The agenda of a state that includes the new leader's own activation.
-    pub fn new(state: &SchedulerState) -> Self {
+    pub(crate) fn new(state: &SchedulerState) -> Self {
         let mut planner = Self::default();
         for job in state.jobs() {
             planner.note(&job.spec().name, Some(job));
@@ -57,18 +57,25 @@ impl Planner {
     }
 
     /// Brings one job up to date after a command that names it was applied.
-    pub fn note_job(&mut self, state: &SchedulerState, name: &JobName) {
+    pub(crate) fn note_job(&mut self, state: &SchedulerState, name: &JobName) {
         self.note(name, state.job(name));
     }
 
+    /// Brings the jobs with open ticks up to date: workers close ticks without the leader.
+    pub(crate) fn note_open(&mut self, state: &SchedulerState) {
+        for name in self.open.clone() {
+            self.note(&name, state.job(&name));
+        }
+    }
+
     /// When the earliest unclaimed tick is due; `None` if no schedule has any.
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.agenda.first().map(|(at, _)| *at)
     }
 
     /// Whether no tick of the job is due and unclaimed at `at`, so that a change of the job with
     /// this instant is accepted. True for a job that is not there.
-    pub fn is_settled(&self, name: &JobName, at: Timestamp) -> bool {
+    pub(crate) fn is_settled(&self, name: &JobName, at: Timestamp) -> bool {
         self.due_at.get(name).is_none_or(|due| *due > at)
     }
 
@@ -76,7 +83,7 @@ impl Planner {
     /// order of its ticks. At most [`BATCH_MAX`]; the rest stays due.
     ///
     /// `now` may be behind an earlier call's: ticks that are claimed are never due again.
-    pub fn due(
+    pub(crate) fn due(
         &self,
         state: &SchedulerState,
         now: Timestamp,
@@ -108,7 +115,7 @@ impl Planner {
     /// another if theirs is gone or was excluded from the job. At most [`BATCH_MAX`].
     ///
     /// A tick for which no worker is free stays as it is until a later call. `at` is recorded.
-    pub fn repairs(
+    pub(crate) fn repairs(
         &self,
         state: &SchedulerState,
         workers: &mut Workers,

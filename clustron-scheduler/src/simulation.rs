@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use clustron_core::{Epoch, NodeId, Timestamp, codec};
 
+use crate::planner::Planner;
+use crate::workers::Workers;
 use crate::{
-    Command, JobName, JobSpec, Misfire, Overlap, Planner, Reply, Run, RunResult, Schedule,
-    SchedulerState, Start, Workers,
+    Command, JobName, JobSpec, Misfire, Overlap, Reply, Run, RunResult, Schedule, SchedulerState,
+    Start,
 };
 use oracle::Oracle;
 

@@ -15,7 +15,7 @@ pub const RUNNING_MAX_DEFAULT: NonZeroU32 = match NonZeroU32::new(1_024) {
 
 /// The nodes that run jobs, as the leader sees them now, and how much each has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workers {
+pub(crate) struct Workers {
     alive: BTreeMap<NodeId, u32>,
     running_max: u32,
     excluded: BTreeMap<JobName, BTreeSet<NodeId>>,
@@ -30,7 +30,7 @@ impl Default for Workers {
 
 impl Workers {
     /// No nodes yet; each will run at most `running_max` attempts at once.
-    pub fn new(running_max: NonZeroU32) -> Self {
+    pub(crate) fn new(running_max: NonZeroU32) -> Self {
         Self {
             alive: BTreeMap::new(),
             running_max: running_max.get(),
@@ -40,12 +40,12 @@ impl Workers {
     }
 
     /// Adds a node. One that is there already stays as it is.
-    pub fn join(&mut self, node: NodeId) {
+    pub(crate) fn join(&mut self, node: NodeId) {
         self.alive.entry(node).or_default();
     }
 
     /// Removes a node, and forgets what it was excluded from.
-    pub fn leave(&mut self, node: NodeId) {
+    pub(crate) fn leave(&mut self, node: NodeId) {
         self.alive.remove(&node);
         self.excluded.retain(|_, nodes| {
             nodes.remove(&node);
@@ -55,19 +55,14 @@ impl Workers {
 
     /// Keeps a node from the attempts of one job, for example because it has no handler for it.
     /// No effect on a node that is not there.
-    pub fn exclude(&mut self, job: &JobName, node: NodeId) {
+    pub(crate) fn exclude(&mut self, job: &JobName, node: NodeId) {
         if self.alive.contains_key(&node) {
             self.excluded.entry(job.clone()).or_default().insert(node);
         }
     }
 
-    /// Lets every node have attempts of this job again, for example after it was redefined.
-    pub fn readmit(&mut self, job: &JobName) {
-        self.excluded.remove(job);
-    }
-
     /// Lets one node have attempts of every job again, for example after it registered a handler.
-    pub fn readmit_node(&mut self, node: NodeId) {
+    pub(crate) fn readmit_node(&mut self, node: NodeId) {
         self.excluded.retain(|_, nodes| {
             nodes.remove(&node);
             !nodes.is_empty()
@@ -83,7 +78,7 @@ impl Workers {
 
     /// Chooses a node for one attempt and counts it there; `None` if nobody is there, or all are
     /// full or excluded.
-    pub fn pick(&mut self, job: &JobName) -> Option<NodeId> {
+    pub(crate) fn pick(&mut self, job: &JobName) -> Option<NodeId> {
         let excluded = self.excluded.get(job);
         let (node, running) = self
             .alive
@@ -99,17 +94,17 @@ impl Workers {
     }
 
     /// Whether the node is there.
-    pub fn contains(&self, node: NodeId) -> bool {
+    pub(crate) fn contains(&self, node: NodeId) -> bool {
         self.alive.contains_key(&node)
     }
 
     /// Whether the node is there and not excluded from this job.
-    pub fn may_run(&self, job: &JobName, node: NodeId) -> bool {
+    pub(crate) fn may_run(&self, job: &JobName, node: NodeId) -> bool {
         self.contains(node) && !self.excluded.get(job).is_some_and(|nodes| nodes.contains(&node))
     }
 
     /// The nodes that are there, and how many attempts each runs.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, u32)> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (NodeId, u32)> {
         self.alive.iter().map(|(node, running)| (*node, *running))
     }
 }
@@ -156,7 +151,7 @@ mod tests {
         assert!(!workers.may_run(&job(), NodeId(1)));
         assert_eq!(workers.pick(&job()), Some(NodeId(2)));
         assert_eq!(workers.pick(&job()), None);
-        workers.readmit(&job());
+        workers.readmit_node(NodeId(1));
         assert_eq!(workers.pick(&job()), Some(NodeId(1)));
         assert_eq!(workers.pick(&job()), None);
     }

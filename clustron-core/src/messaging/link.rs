@@ -122,12 +122,7 @@ impl Link {
                     Err(error.into_message_error(to, addr))
                 }
             };
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner) = match &result {
-                Ok(session) => State::Open(session.clone()),
-                Err(error) => {
-                    State::Failed { error: error.clone(), retry_at: Instant::now() + REDIAL_AFTER }
-                }
-            };
+            self.dialled(&result);
             let _ = tx.send(Some(result));
         });
         rx

@@ -308,8 +308,8 @@ fn the_ends_of_time_are_no_panic() {
     let mut log = Log { state: SchedulerState::default(), index: 99 };
     let schedule = Schedule::every(Duration::from_millis(1)).unwrap();
     log.apply(Command::Define { spec: JobSpec { schedule, ..spec() }, at: start });
-    let planner = crate::Planner::new(&log.state);
-    let mut workers = crate::Workers::default();
+    let planner = crate::planner::Planner::new(&log.state);
+    let mut workers = crate::workers::Workers::default();
     for command in planner.due(&log.state, end, &mut workers) {
         let reply = log.apply(command);
         assert!(matches!(reply, Reply::Missed { .. } | Reply::Claimed { .. }), "{reply:?}");

@@ -1,0 +1,124 @@
+//! How an application looks at its jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clustron_core::{LateCluster, ProposeError, Replicated, Timestamp};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::error::QueryError;
+use crate::firing::Firing;
+use crate::job::{JobName, JobSpec};
+use crate::job_state::Counters;
+use crate::metrics::SchedulerMetrics;
+use crate::state::SchedulerState;
+
+/// How one job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStatus {
+    /// The job as the cluster knows it.
+    pub spec: JobSpec,
+    /// The log index of its last change.
+    pub generation: u64,
+    /// Every tick up to here has been claimed.
+    pub cursor: Timestamp,
+    /// When it is due next.
+    pub next_due: Option<Timestamp>,
+    /// What became of its ticks since it was first defined.
+    pub counters: Counters,
+    /// Ticks without an outcome yet, oldest first.
+    pub open: Vec<Firing>,
+}
+
+/// A way to look at the jobs from any node. Cheap to clone; works once the node has started.
+///
+/// Plain calls are linearizable: they see everything that was recorded anywhere before the call,
+/// and fail when that cannot be confirmed. The `stale_` calls look at this node's copy as it is.
+#[derive(Debug, Clone)]
+pub struct SchedulerHandle {
+    state: Replicated<SchedulerState>,
+    cluster: LateCluster,
+    metrics: Arc<SchedulerMetrics>,
+}
+
+impl SchedulerHandle {
+    pub(crate) fn new(
+        state: Replicated<SchedulerState>,
+        cluster: LateCluster,
+        metrics: Arc<SchedulerMetrics>,
+    ) -> Self {
+        Self { state, cluster, metrics }
+    }
+
+    /// The finished ticks of a job that are kept, newest first.
+    ///
+    /// # Errors
+    /// The job is unknown, or the copy could not be confirmed to be current within the deadline.
+    pub async fn history(
+        &self,
+        job: &JobName,
+        deadline: Duration,
+    ) -> Result<Vec<Firing>, QueryError> {
+        self.confirm(deadline).await?;
+        self.stale_history(job)
+    }
+
+    /// Like [`history`](Self::history), of this node's copy as it is.
+    ///
+    /// # Errors
+    /// The job is unknown here.
+    pub fn stale_history(&self, job: &JobName) -> Result<Vec<Firing>, QueryError> {
+        let history = self.state.read(|state| {
+            state.job(job).map(|job| job.history().rev().cloned().collect::<Vec<_>>())
+        });
+        history.ok_or_else(|| QueryError::UnknownJob(job.clone()))
+    }
+
+    /// How a job stands.
+    ///
+    /// # Errors
+    /// The job is unknown, or the copy could not be confirmed to be current within the deadline.
+    pub async fn status(&self, job: &JobName, deadline: Duration) -> Result<JobStatus, QueryError> {
+        self.confirm(deadline).await?;
+        self.stale_status(job)
+    }
+
+    /// Like [`status`](Self::status), of this node's copy as it is.
+    ///
+    /// # Errors
+    /// The job is unknown here.
+    pub fn stale_status(&self, job: &JobName) -> Result<JobStatus, QueryError> {
+        let status = self.state.read(|state| {
+            state.job(job).map(|job| JobStatus {
+                spec: job.spec().clone(),
+                generation: job.generation(),
+                cursor: job.cursor(),
+                next_due: job.next_due(),
+                counters: job.counters(),
+                open: job.open().cloned().collect(),
+            })
+        });
+        status.ok_or_else(|| QueryError::UnknownJob(job.clone()))
+    }
+
+    /// The names of all jobs, from this node's copy as it is.
+    pub fn stale_jobs(&self) -> Vec<JobName> {
+        self.state.read(|state| state.jobs().map(|job| job.spec().name.clone()).collect())
+    }
+
+    /// Changes whenever something happened to any job here: the log index of the latest change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.state.applied()
+    }
+
+    /// Adds this node's scheduler metrics to a registry, named `clustron_scheduler_…`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    async fn confirm(&self, deadline: Duration) -> Result<(), QueryError> {
+        let cluster = self.cluster.get().ok_or(ProposeError::NotRunning)?;
+        Ok(cluster.barrier(deadline).await?)
+    }
+}

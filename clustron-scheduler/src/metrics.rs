@@ -1,0 +1,73 @@
+//! The scheduler's counters on one node. Exported names begin with `clustron_scheduler_`.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The leader's counters count what this node did as leader, the worker's what it ran. Over all
+/// nodes, `runs_ran + runs_failed` is at least the outcomes of these kinds in the history: an
+/// attempt may run more than once.
+#[derive(Debug)]
+pub(crate) struct SchedulerMetrics {
+    /// As leader: ticks claimed.
+    pub(crate) claims: Counter,
+    /// As leader: attempts granted after the first.
+    pub(crate) reassignments: Counter,
+    /// As leader: orders that could not be delivered.
+    pub(crate) orders_undelivered: Counter,
+    /// As worker: attempts that ended well.
+    pub(crate) runs_ran: Counter,
+    /// As worker: attempts that failed.
+    pub(crate) runs_failed: Counter,
+    /// As worker: results that came too late to count.
+    pub(crate) runs_superseded: Counter,
+    /// As worker: from when a tick was due to when its attempt began.
+    pub(crate) lag: Histogram,
+}
+
+impl Default for SchedulerMetrics {
+    fn default() -> Self {
+        let seconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+        Self {
+            claims: Counter::default(),
+            reassignments: Counter::default(),
+            orders_undelivered: Counter::default(),
+            runs_ran: Counter::default(),
+            runs_failed: Counter::default(),
+            runs_superseded: Counter::default(),
+            lag: Histogram::new(seconds),
+        }
+    }
+}
+
+impl SchedulerMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("clustron_scheduler");
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter("claims", "Ticks claimed by this node as leader", &self.claims);
+        counter(
+            "reassignments",
+            "Attempts granted by this node as leader after a tick's first",
+            &self.reassignments,
+        );
+        counter(
+            "orders_undelivered",
+            "Orders to run an attempt that this node as leader could not deliver",
+            &self.orders_undelivered,
+        );
+        counter("runs_ran", "Attempts that ended well on this node", &self.runs_ran);
+        counter("runs_failed", "Attempts that failed on this node", &self.runs_failed);
+        counter(
+            "runs_superseded",
+            "Results of this node that came after a newer attempt was granted",
+            &self.runs_superseded,
+        );
+        registry.register(
+            "lag_seconds",
+            "From when a tick was due to when its attempt began on this node",
+            self.lag.clone(),
+        );
+    }
+}
