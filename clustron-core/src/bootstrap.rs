@@ -3,8 +3,8 @@
 //! Like people who meet for the first time at a station: everybody tells everybody whom they see.
 //! Only when all see the same group, large enough, does the one with the lowest number say "we are
 //! it". Whoever meets somebody of an existing group joins that instead. The group is real only once
-//! *each* of its founders follows the first leader (see `control::reign`), so two overlapping groups
-//! can never both become real.
+//! *each* of its founders follows the first leader (see `control::reign`), so two overlapping
+//! groups can never both become real.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -289,15 +289,7 @@ impl ClusterBuilder {
         });
         // From here on dropping `cluster` ends what has been started.
         let cluster = Cluster::new(inner);
-        detection.run(
-            config.membership.clone(),
-            local,
-            messenger.clone(),
-            news,
-            control.clone(),
-            metrics,
-            &tasks,
-        );
+        detection.run(config.membership.clone(), messenger.clone(), news, control.clone());
         tasks.spawn("status", status.keep(control.clone(), suspicions));
         let formation =
             Formation::new(control, messenger.clone(), config.seeds.clone(), config.expected());

@@ -163,7 +163,7 @@ impl ClusterHandle {
 
     /// The agreed list of nodes as applied here.
     pub fn view(&self) -> View {
-        self.inner.control.agreed().borrow().view.clone()
+        self.inner.control.agreed_now().view.clone()
     }
 
     /// The leader, while it is heard.
@@ -173,12 +173,12 @@ impl ClusterHandle {
 
     /// The epoch of the latest leader that this node has applied; zero before the first.
     pub fn epoch(&self) -> Epoch {
-        self.inner.control.agreed().borrow().epoch()
+        self.inner.control.agreed_now().epoch()
     }
 
     /// The latest leaders, at most 256, oldest first.
     pub fn leader_history(&self) -> Vec<Activation> {
-        self.inner.control.agreed().borrow().activations.iter().cloned().collect()
+        self.inner.control.agreed_now().activations.iter().cloned().collect()
     }
 
     /// Waits until a leader is known here. `None` when the deadline passed.
@@ -334,13 +334,14 @@ impl fmt::Debug for ClusterHandle {
 impl Inner {
     /// Gives up leadership and has the others commit that this node left.
     async fn leave(&self, until: Instant) -> Result<(), ShutdownError> {
-        let agreed = self.control.agreed();
-        let others = agreed.borrow().view.alive().filter(|n| n.id != self.local.id).count();
+        let agreed = self.control.agreed_now();
+        let others = agreed.view.alive().filter(|n| n.id != self.local.id).count();
         if others == 0 || self.local.cluster_id().is_none() {
             return Ok(());
         }
         let left = until.saturating_duration_since(Instant::now());
-        if self.control.leading().borrow().is_some() && !self.control.hand_over(left / 2).await {
+        let leads = self.control.leading().borrow().is_some();
+        if leads && !self.control.hand_over(left / 2).await {
             tracing::warn!("nobody took over the leadership in time");
         }
         let node = self.local.node();

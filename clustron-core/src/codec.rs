@@ -99,7 +99,8 @@ mod tests {
     proptest! {
         #[test]
         fn values_come_back(value: (u64, String, Option<Vec<i32>>)) {
-            prop_assert_eq!(decode::<(u64, String, Option<Vec<i32>>)>(&encode(&value).unwrap()).unwrap(), value);
+            let bytes = encode(&value).unwrap();
+            prop_assert_eq!(decode::<(u64, String, Option<Vec<i32>>)>(&bytes).unwrap(), value);
         }
 
         #[test]

@@ -80,13 +80,11 @@ impl Detection {
     pub(crate) fn run(
         self,
         config: MembershipConfig,
-        local: Arc<Local>,
         messenger: Messenger,
         news: mpsc::Receiver<PeerNews>,
         control: Arc<Control>,
-        metrics: Arc<CoreMetrics>,
-        tasks: &Tasks,
     ) {
+        let (local, tasks) = (control.local.clone(), control.tasks.clone());
         let inputs = self.inputs.clone();
         messenger.on_message(move |from, message: Message| {
             // Full: the sender repeats itself.
@@ -104,8 +102,8 @@ impl Detection {
             refuted: self.refuted,
             local,
             messenger,
+            metrics: control.metrics.clone(),
             control,
-            metrics,
             tasks: tasks.clone(),
         };
         tasks.spawn("failure detector", driver.run(self.inputs_rx, news, agreed));
@@ -148,7 +146,9 @@ impl Driver {
                     version = now.view.version();
                     self.view_changed(&now)
                 }
-                Some(PeerNews::ConnectionLost(peer)) = news.recv() => Input::ConnectionLost { peer },
+                Some(PeerNews::ConnectionLost(peer)) = news.recv() => {
+                    Input::ConnectionLost { peer }
+                }
                 Some(input) = inputs.recv() => input,
                 () = sleep_until(timeout) => Input::Timeout,
             };

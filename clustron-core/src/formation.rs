@@ -180,12 +180,16 @@ impl Formation {
         }
     }
 
+    fn agreed_now(&self) -> Arc<Agreed> {
+        self.control.agreed_now()
+    }
+
     fn is_in(&self) -> bool {
-        self.agreed.borrow().view.is_alive(self.local.id)
+        self.agreed_now().view.is_alive(self.local.id)
     }
 
     fn is_out(&self, accused: bool) -> bool {
-        let agreed = self.agreed.borrow();
+        let agreed = self.agreed_now();
         let Some(record) = agreed.view.node(self.local.id) else { return true };
         match record.state {
             crate::NodeState::Left => false,
@@ -199,7 +203,7 @@ impl Formation {
 
     /// Any other node of the latest view that this one has, a different one each time.
     fn somebody(&self) -> Option<NodeId> {
-        let agreed = self.agreed.borrow();
+        let agreed = self.agreed_now();
         let others: Vec<NodeId> = agreed
             .view
             .alive()
@@ -238,7 +242,7 @@ impl Formation {
                 }
             });
         for (addr, result) in futures::future::join_all(introductions).await.into_iter().flatten() {
-            let seed = self.introduced(addr, result, seeds.get(addr));
+            let seed = self.introduced(addr, result);
             seeds.insert(addr.clone(), seed);
         }
         let mut targets: BTreeMap<NodeId, ()> = BTreeMap::new();
@@ -271,12 +275,7 @@ impl Formation {
         }
     }
 
-    fn introduced(
-        &self,
-        addr: &str,
-        result: Result<crate::messaging::Hello, DialError>,
-        before: Option<&Seed>,
-    ) -> Seed {
+    fn introduced(&self, addr: &str, result: Result<crate::messaging::Hello, DialError>) -> Seed {
         match result {
             Ok(hello) => Seed::Node(hello.node.id),
             Err(DialError::Handshake(HandshakeError::RefusedByPeer(Refusal::Itself {
@@ -284,9 +283,7 @@ impl Formation {
             }))) => Seed::Itself,
             Err(error) => {
                 let reason = error.to_string();
-                if !matches!(before, Some(Seed::Failed { .. })) {
-                    tracing::warn!(seed = addr, %reason, "a seed cannot be reached, trying on");
-                }
+                tracing::debug!(seed = addr, %reason, "a seed cannot be reached");
                 let refusal = match error {
                     DialError::Handshake(
                         HandshakeError::RefusedByPeer(refusal)
@@ -321,9 +318,9 @@ impl Formation {
             })
             .collect();
         if lacking > 0 {
-            tracing::info!(unreachable_seeds = ?failed, "waiting for {lacking} more members");
+            tracing::warn!(unreachable_seeds = ?failed, "waiting for {lacking} more members");
         } else {
-            tracing::info!(unreachable_seeds = ?failed, "waiting until all members see each other");
+            tracing::warn!(unreachable_seeds = ?failed, "waiting until all members see each other");
         }
     }
 

@@ -23,7 +23,8 @@
 //! let (a, b, c) = tokio::try_join!(start("a"), start("b"), start("c"))?;
 //!
 //! // All agree on one leader.
-//! let leader = a.wait_for_leader(Duration::from_secs(10)).await.expect("three nodes see each other");
+//! let soon = Duration::from_secs(10);
+//! let leader = a.wait_for_leader(soon).await.expect("three nodes see each other");
 //! for node in [&a, &b, &c] {
 //!     node.lead("greeter", |leadership| async move {
 //!         // Runs on the leader only, and carries the epoch into whatever it commits.
@@ -35,11 +36,11 @@
 //! // When it leaves, another takes over, in a higher epoch.
 //! let mut nodes = vec![a, b, c];
 //! let at = nodes.iter().position(|n| n.node().id == leader.node).expect("one of them leads");
-//! nodes.swap_remove(at).shutdown(Duration::from_secs(10)).await?;
-//! let next = nodes[0]
-//!     .wait_for(Duration::from_secs(10), |s| s.leader.as_ref().is_some_and(|l| l.epoch > leader.epoch))
-//!     .await;
-//! assert!(next.is_some());
+//! nodes.swap_remove(at).shutdown(soon).await?;
+//! let next = nodes[0].wait_for(soon, |status| {
+//!     status.leader.as_ref().is_some_and(|next| next.epoch > leader.epoch)
+//! });
+//! assert!(next.await.is_some());
 //! # Ok(()) }
 //! ```
 //!

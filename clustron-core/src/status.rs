@@ -127,11 +127,9 @@ impl StatusBoard {
         let mut leading = control.leading();
         let mut raft = control.raft_changes();
         loop {
-            let now = status(
-                &control,
-                &agreed.borrow_and_update().clone(),
-                &suspicions.borrow_and_update().clone(),
-            );
+            agreed.mark_unchanged();
+            let suspected = suspicions.borrow_and_update().clone();
+            let now = status(&control, &suspected);
             let before = self.shown.borrow().clone();
             if now != before {
                 self.shown.send_replace(now.clone());
@@ -152,7 +150,8 @@ impl StatusBoard {
     }
 }
 
-fn status(control: &Control, agreed: &Agreed, suspicions: &Suspicions) -> ClusterStatus {
+fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
+    let agreed = control.agreed_now();
     let why = |suspicion: &Suspicion| match suspicion {
         Suspicion::Suspect { why } | Suspicion::Down { why, .. } => why.clone(),
     };

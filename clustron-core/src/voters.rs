@@ -228,8 +228,12 @@ mod tests {
                         for id in next.difference(&now.voters) {
                             prop_assert!(now.learners.contains(id) && now.alive.contains_key(id));
                         }
-                        let live = |set: &BTreeSet<NodeId>| set.iter().filter(|id| now.alive.contains_key(id)).count();
-                        prop_assert!(live(&next) >= live(&now.voters), "a live voter lost its seat");
+                        let alive = &now.alive;
+                        let live = |set: &BTreeSet<NodeId>| {
+                            set.iter().filter(|id| alive.contains_key(id)).count()
+                        };
+                        let (before, after) = (live(&now.voters), live(&next));
+                        prop_assert!(after >= before, "a live voter lost its seat");
                         now.learners.retain(|id| !next.contains(id));
                         now.voters = next;
                     }

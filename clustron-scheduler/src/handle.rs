@@ -21,6 +21,8 @@ pub struct JobStatus {
     pub spec: JobSpec,
     /// The log index of its last change.
     pub generation: u64,
+    /// When it was first defined: ticks strictly after it are due.
+    pub since: Timestamp,
     /// Every tick up to here has been claimed.
     pub cursor: Timestamp,
     /// When it is due next.
@@ -93,6 +95,7 @@ impl SchedulerHandle {
             state.job(job).map(|job| JobStatus {
                 spec: job.spec().clone(),
                 generation: job.generation(),
+                since: job.since(),
                 cursor: job.cursor(),
                 next_due: job.next_due(),
                 counters: job.counters(),

@@ -16,6 +16,8 @@ use crate::message::{Rejection, Reply, Run, RunResult, Start};
 pub struct Job {
     spec: JobSpec,
     generation: u64,
+    /// When it was first defined: ticks strictly after it are due.
+    since: Timestamp,
     /// Every tick up to here is claimed or missed, and none after it. It never falls.
     cursor: Timestamp,
     open: BTreeMap<Timestamp, Firing>,
@@ -54,6 +56,7 @@ impl Job {
         Self {
             spec,
             generation,
+            since: cursor,
             cursor,
             open: BTreeMap::new(),
             history: VecDeque::new(),
@@ -218,7 +221,12 @@ impl Job {
         self.generation
     }
 
-    /// Every tick up to here is claimed or missed, and none after it.
+    /// When it was first defined: ticks strictly after it are due.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Every tick up to here is claimed or missed, and none after it. It never falls.
     pub fn cursor(&self) -> Timestamp {
         self.cursor
     }

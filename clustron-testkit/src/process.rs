@@ -39,8 +39,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with an empty standard input, and captures both its outputs. `name` stands
-    /// in error messages.
+    /// Starts `command` and captures both its outputs. Its standard input stays open and empty as
+    /// long as this value and the test's own process live, so that a program may end with it.
+    /// `name` stands in error messages.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Process {
     pub fn spawn(command: &mut Command, name: impl Into<String>) -> io::Result<Process> {
         let name = name.into();
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -19,7 +19,7 @@ pub(crate) enum Command {
     /// The node joins, or comes back with a higher incarnation.
     Admit { node: NodeInfo, at: Timestamp },
     /// The leader found the node failed.
-    MarkDown { epoch: Epoch, node: NodeId, incarnation: Incarnation, reason: String, at: Timestamp },
+    MarkDown { epoch: Epoch, node: NodeId, incarnation: Incarnation, why: String, at: Timestamp },
     /// The node leaves in order.
     Leave { node: NodeId, incarnation: Incarnation, at: Timestamp },
     /// For a module's replicated state. With an epoch it is leader work, and refused when stale.

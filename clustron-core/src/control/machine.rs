@@ -139,6 +139,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 }
 
 impl Machine {
+    #[expect(clippy::result_large_err, reason = "openraft's error, in openraft's trait")]
     fn build(&mut self) -> Result<Snapshot, StorageError> {
         let failed = |e: &dyn std::error::Error| {
             StorageError::from(StorageIOError::write_snapshot(None, openraft::AnyError::error(e)))

@@ -74,8 +74,8 @@ pub(crate) struct Control {
     assembly: Mutex<Option<Assembly>>,
     handing_over: AtomicBool,
     voters_max: usize,
-    metrics: Arc<CoreMetrics>,
-    tasks: Tasks,
+    pub(crate) metrics: Arc<CoreMetrics>,
+    pub(crate) tasks: Tasks,
 }
 
 /// What [`Control::start`] needs.
@@ -105,8 +105,7 @@ impl Control {
         let machine = Machine::new(modules, agreed_tx, applied_tx);
         let network =
             Peers { local: local.clone(), messenger: messenger.clone(), answers: answers.clone() };
-        let config =
-            Arc::new(raft_config(local.cluster.as_str(), &timing).map_err(|e| failed(&e))?);
+        let config = Arc::new(raft_config(local.cluster.as_str(), &timing)?);
         let raft = Raft::new(local.id, config, network, log.clone(), machine)
             .await
             .map_err(|e| failed(&e))?;
@@ -166,6 +165,12 @@ impl Control {
         self.agreed.clone()
     }
 
+    /// What is agreed now. A copy, and not a look behind the lock: whoever looked twice at once
+    /// would wait for itself when a writer came in between.
+    pub(crate) fn agreed_now(&self) -> Arc<Agreed> {
+        self.agreed.borrow().clone()
+    }
+
     pub(crate) fn leading(&self) -> watch::Receiver<Option<Epoch>> {
         self.leading.subscribe()
     }
@@ -186,7 +191,7 @@ impl Control {
     /// Who leads, as far as this node may believe: its activation is applied here, and it has been
     /// heard lately.
     pub(crate) fn believed_leader(&self) -> Option<crate::view::Activation> {
-        let agreed = self.agreed.borrow();
+        let agreed = self.agreed_now();
         let latest = agreed.activations.back()?;
         let believed = self.raft_leader() == Some(latest.node)
             && self.campaign.hears_leader()
@@ -260,8 +265,8 @@ impl Control {
     fn successor(&self) -> Option<NodeId> {
         let metrics = self.raft.metrics().borrow().clone();
         let replication = metrics.replication.as_ref()?;
-        let agreed = self.agreed.borrow();
-        let suspicions = self.suspicions.borrow();
+        let agreed = self.agreed_now();
+        let suspicions = self.suspicions.borrow().clone();
         let voters = metrics.membership_config.voter_ids();
         voters
             .filter(|id| *id != self.local.id && agreed.view.is_alive(*id))
@@ -314,7 +319,7 @@ impl RaftChanges {
     }
 }
 
-fn raft_config(cluster: &str, timing: &Timing) -> Result<openraft::Config, openraft::ConfigError> {
+fn raft_config(cluster: &str, timing: &Timing) -> Result<openraft::Config, StartError> {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     openraft::Config {
         cluster_name: cluster.to_owned(),
@@ -328,4 +333,5 @@ fn raft_config(cluster: &str, timing: &Timing) -> Result<openraft::Config, openr
         ..openraft::Config::default()
     }
     .validate()
+    .map_err(|e| StartError::ControlPlane(e.to_string()))
 }

@@ -59,7 +59,7 @@ impl Control {
     /// One stretch of Raft leadership. Without a quorum the node stops to lead, and activates a new
     /// epoch when the quorum is back.
     async fn reign(&self) {
-        if self.agreed.borrow().cluster.is_none() {
+        if self.agreed_now().cluster.is_none() {
             self.found_when_all_follow().await;
         }
         loop {
@@ -132,7 +132,7 @@ impl Control {
                 return Err(Lost);
             }
         };
-        if self.agreed.borrow().epoch() != epoch {
+        if self.agreed_now().epoch() != epoch {
             return Err(Lost);
         }
         tracing::info!(%epoch, node = %node, "leading");
@@ -165,7 +165,7 @@ impl Control {
         if let Some(change) = change {
             self.make(&change, &metrics).await;
         }
-        if self.agreed.borrow().epoch() == epoch { Ok(()) } else { Err(Lost) }
+        if self.agreed_now().epoch() == epoch { Ok(()) } else { Err(Lost) }
     }
 
     /// Commits what the failure detector has found.
@@ -173,14 +173,14 @@ impl Control {
         let suspicions = self.suspicions.borrow().clone();
         for (node, suspicion) in suspicions {
             let Suspicion::Down { incarnation, why } = suspicion else { continue };
-            let record = self.agreed.borrow().view.node(node).cloned();
+            let record = self.agreed_now().view.node(node).cloned();
             let known = record.filter(|r| r.state == NodeState::Alive);
             if known.is_none_or(|r| r.info.incarnation > incarnation) {
                 continue;
             }
             tracing::warn!(%node, why, "a node is down");
             let at = self.clock.now();
-            let down = Command::MarkDown { epoch, node, incarnation, reason: why, at };
+            let down = Command::MarkDown { epoch, node, incarnation, why, at };
             if let Err(error) = self.propose_here(down, CHANGE_DEADLINE).await {
                 tracing::warn!(%error, %node, "the verdict was not committed");
             }
@@ -194,7 +194,7 @@ impl Control {
     ) -> Option<Change> {
         let now = Instant::now();
         let suspicions = self.suspicions.borrow().clone();
-        let view = self.agreed.borrow().view.clone();
+        let view = self.agreed_now().view.clone();
         let membership = metrics.membership_config.membership();
         alive_since.retain(|id, _| view.is_alive(*id) && !suspicions.contains_key(id));
         let mut group = Group {
@@ -234,7 +234,7 @@ impl Control {
         tracing::info!(?change, "changing the group");
         let (members, retain) = match change {
             Change::AddLearner(id) => {
-                let node = self.agreed.borrow().view.node(*id).map(|r| r.info.clone());
+                let node = self.agreed_now().view.node(*id).map(|r| r.info.clone());
                 let Some(node) = node else { return };
                 (ChangeMembers::AddNodes(BTreeMap::from([(*id, node.into())])), true)
             }

@@ -76,10 +76,10 @@ impl Agreed {
                 }
                 self.view.admit(index, at, node);
             }
-            Command::MarkDown { epoch, node, incarnation, reason, at } => {
+            Command::MarkDown { epoch, node, incarnation, why, at } => {
                 self.check_epoch(epoch)?;
                 self.check_incarnation(node, incarnation)?;
-                self.view.put_out(index, at, node, NodeState::Down, reason);
+                self.view.put_out(index, at, node, NodeState::Down, why);
             }
             Command::Leave { node, incarnation, at } => {
                 self.check_incarnation(node, incarnation)?;
@@ -140,7 +140,7 @@ mod tests {
 
     fn mark_down(epoch: u64, node: u64, incarnation: u64) -> Command {
         let (node, incarnation) = (NodeId(node), Incarnation(incarnation));
-        Command::MarkDown { epoch: Epoch(epoch), node, incarnation, reason: String::new(), at: AT }
+        Command::MarkDown { epoch: Epoch(epoch), node, incarnation, why: String::new(), at: AT }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How bytes get from one node to another.
 //!
-//! A [`Transport`] opens ordered, reliable byte streams and nothing more: framing, the handshake and
-//! messaging are the same code over every transport. Implementations: [`TcpTransport`] and
-//! [`MemoryTransport`]; `clustron-testkit` exports the conformance suite that both pass and that an
-//! implementation of your own should pass too.
+//! A [`Transport`] opens ordered, reliable byte streams and nothing more: framing, the handshake
+//! and messaging are the same code over every transport. Implementations: [`TcpTransport`] and
+//! [`MemoryTransport`]; `clustron-testkit` exports the conformance suite that both pass and that
+//! an implementation of your own should pass too.
 
 mod memory;
 mod tcp;

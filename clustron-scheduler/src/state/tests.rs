@@ -277,9 +277,8 @@ fn history_is_bounded_and_counters_are_not() {
 fn a_job_out_of_range_or_unknown_is_refused() {
     let mut log = Log::with(spec());
     let reply = log.apply(Command::Define { spec: spec().history(0), at: s(0) });
-    assert!(
-        matches!(&reply, Reply::Rejected(Rejection::InvalidSpec { reason }) if reason.contains("history is 0"))
-    );
+    assert!(matches!(&reply, Reply::Rejected(Rejection::InvalidSpec { reason })
+            if reason.contains("history is 0")));
     let claim = Command::Claim {
         job: JobName::new("nobody").unwrap(),
         generation: 1,

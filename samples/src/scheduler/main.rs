@@ -1,1 +1,72 @@
-fn main() {}
+//! Jobs that run on through the death of the leader.
+//!
+//! Without arguments it starts three nodes of itself on loopback, shows every run, kills the leader
+//! with SIGKILL, and in the end judges whether every due tick was claimed and recorded once.
+//! `scheduler node` runs one node by hand.
+
+#![expect(clippy::print_stdout, reason = "a program that people look at")]
+
+mod demo;
+mod jobs;
+mod ledger;
+mod node;
+mod verdict;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Jobs that run on through the death of the leader.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Without a command: how long the demonstration runs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = seconds())]
+    seconds: u64,
+
+    /// Without a command: when the leader is killed; not at all if not before the end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6)]
+    kill_after: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node until it is interrupted.
+    Node(node::Arguments),
+}
+
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=3600)
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,openraft=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match arguments.command {
+                Some(Command::Node(arguments)) => node::run(arguments).await.map(|()| true),
+                None => {
+                    let seconds = Duration::from_secs(arguments.seconds);
+                    demo::run(seconds, Duration::from_secs(arguments.kill_after)).await
+                }
+            }
+        })
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

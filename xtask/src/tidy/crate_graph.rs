@@ -22,8 +22,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "clustron-samples",
-        may_use: &["clustron-core", "clustron-scheduler"],
-        tests_may_use: &["clustron-testkit"],
+        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
+        tests_may_use: &[],
     },
     Rule { package: "xtask", may_use: &[], tests_may_use: &[] },
 ];

@@ -1,0 +1,195 @@
+//! Three nodes, a killed leader, and the verdict.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clustron_core::{Activation, Clock, Cluster, NodeId, Role, SystemClock, Timestamp};
+use clustron_scheduler::{Firing, JobName, JobSpec, Scheduler, SchedulerHandle};
+use clustron_testkit::{Ledger, Process, free_addrs};
+
+use crate::jobs;
+use crate::verdict::Verdict;
+
+/// How long anything that should happen soon may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most runs of one job that may end between two looks and still all be shown.
+const NEWS_MAX: usize = 1000;
+
+/// Runs the demonstration. Gives whether the promise held.
+pub(crate) async fn run(length: Duration, kill_after: Duration) -> anyhow::Result<bool> {
+    let folder = tempfile::tempdir().context("no folder for the ledger")?;
+    let path = folder.path().join("ledger.jsonl");
+    let seeds: Vec<String> = free_addrs(3)?.iter().map(ToString::to_string).collect();
+    let mut nodes = Vec::new();
+    let result = with_nodes(&mut nodes, &path, &seeds, length, kill_after).await;
+    if result.is_err() {
+        for node in &nodes {
+            let lines = node.lines();
+            println!("node {} said last:", node.name());
+            lines.iter().rev().take(10).rev().for_each(|line| println!("    {line}"));
+        }
+    }
+    result
+}
+
+async fn with_nodes(
+    nodes: &mut Vec<Process>,
+    path: &Path,
+    seeds: &[String],
+    length: Duration,
+    kill_after: Duration,
+) -> anyhow::Result<bool> {
+    for (name, addr) in ["a", "b", "c"].into_iter().zip(seeds) {
+        nodes.push(start(name, addr, seeds, path)?);
+        println!("node {name} is process {} at {addr}", nodes[nodes.len() - 1].pid());
+    }
+
+    // The fourth node only watches: what it knows is what any node of the cluster knows.
+    let mut builder = Cluster::builder("scheduler-sample")
+        .name("watcher")
+        .roles([Role::Observer])
+        .seeds(seeds.iter());
+    let scheduler = builder.install(Scheduler::new());
+    let started = tokio::time::timeout(PATIENCE, builder.start()).await;
+    let cluster = started.context("no cluster came about")??;
+    let mut show = Show::new(&cluster, scheduler.clone())?;
+    let leader = cluster.wait_for_leader(PATIENCE).await.context("no leader was elected")?;
+    println!("{} leads in epoch {}", leader.name, leader.epoch);
+
+    let began = Instant::now();
+    let mut verdict = Verdict::default();
+    if kill_after < length {
+        show.until(began + kill_after).await;
+        let leader = cluster.leader().context("there is no leader to kill")?;
+        let victim = nodes.iter_mut().find(|node| node.name() == leader.name.as_str());
+        let victim = victim.context("the leader is none of the three")?;
+        let killed_at = Instant::now();
+        victim.kill()?;
+        println!("killed {} (SIGKILL), the leader of epoch {}", leader.name, leader.epoch);
+        let next = show.until_leader_after(&leader).await?;
+        verdict.without_leader = killed_at.elapsed();
+        let ms = verdict.without_leader.as_millis();
+        println!("{} leads in epoch {}, {ms} ms after the kill", next.name, next.epoch);
+    }
+    show.until(began + length).await;
+
+    let until = SystemClock.now();
+    for spec in jobs::specs()? {
+        let due = jobs::due(&scheduler, &spec, until)?;
+        if let Some(last) = due.last() {
+            show.until_recorded(&spec, *last).await?;
+        }
+        let firings = scheduler.history(&spec.name, PATIENCE).await?;
+        let open = scheduler.stale_status(&spec.name)?.open;
+        let firings: Vec<_> = firings.into_iter().chain(open).collect();
+        verdict.judge(&spec, &due, &firings, &Ledger::read(path)?);
+    }
+    verdict.judge_ledger(&Ledger::read(path)?);
+    cluster.shutdown(PATIENCE).await?;
+    for node in nodes {
+        if node.is_running() {
+            node.kill()?;
+        }
+    }
+    println!("{verdict}");
+    Ok(verdict.is_clean())
+}
+
+fn start(name: &str, addr: &str, seeds: &[String], ledger: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["node", "--end-with-stdin", "--name", name, "--listen", addr])
+        .args(["--seeds", &seeds.join(","), "--ledger"])
+        .arg(ledger);
+    Process::spawn(&mut command, name).with_context(|| format!("cannot start node {name}"))
+}
+
+/// Prints every run once, in the order in which they were recorded.
+struct Show<'a> {
+    cluster: &'a Cluster,
+    scheduler: SchedulerHandle,
+    jobs: Vec<JobName>,
+    shown: BTreeSet<(JobName, Timestamp)>,
+}
+
+impl<'a> Show<'a> {
+    fn new(cluster: &'a Cluster, scheduler: SchedulerHandle) -> anyhow::Result<Self> {
+        let jobs = jobs::specs()?.into_iter().map(|spec| spec.name).collect();
+        Ok(Self { cluster, scheduler, jobs, shown: BTreeSet::new() })
+    }
+
+    async fn until(&mut self, end: Instant) {
+        self.while_waiting(tokio::time::sleep_until(end.into())).await;
+    }
+
+    async fn until_leader_after(&mut self, before: &Activation) -> anyhow::Result<Activation> {
+        let cluster = self.cluster;
+        let next = cluster.wait_for(PATIENCE, |status| {
+            status.leader.as_ref().is_some_and(|leader| leader.epoch > before.epoch)
+        });
+        let status = self.while_waiting(next).await;
+        status.and_then(|status| status.leader).context("nobody took over")
+    }
+
+    /// Waits until every tick up to `last` has an outcome.
+    async fn until_recorded(&mut self, spec: &JobSpec, last: Timestamp) -> anyhow::Result<()> {
+        let scheduler = self.scheduler.clone();
+        let name = spec.name.clone();
+        let recorded = async {
+            let mut changes = scheduler.changes();
+            loop {
+                let status = scheduler.stale_status(&name)?;
+                let open = status.open.iter().any(|firing| firing.scheduled <= last);
+                if status.cursor >= last && !open {
+                    return Ok(());
+                }
+                ensure!(changes.changed().await.is_ok(), "the watching node ended");
+            }
+        };
+        let recorded = tokio::time::timeout(PATIENCE, recorded);
+        match self.while_waiting(recorded).await {
+            Ok(done) => done,
+            // The verdict says what is missing.
+            Err(_elapsed) => Ok(()),
+        }
+    }
+
+    async fn while_waiting<T>(&mut self, end: impl Future<Output = T>) -> T {
+        let mut changes = self.scheduler.changes();
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut end => {
+                    self.print_new();
+                    return done;
+                }
+                Ok(()) = changes.changed() => self.print_new(),
+            }
+        }
+    }
+
+    fn print_new(&mut self) {
+        let mut new = Vec::new();
+        for job in &self.jobs {
+            let history = self.scheduler.stale_history(job).unwrap_or_default();
+            let unseen = |f: &Firing| !self.shown.contains(&(job.clone(), f.scheduled));
+            let unseen = history.into_iter().take(NEWS_MAX).filter(unseen);
+            new.extend(unseen.map(|firing| (firing.scheduled, job.clone(), firing)));
+        }
+        new.sort_by_key(|(tick, ..)| *tick);
+        let view = self.cluster.view();
+        for (tick, job, firing) in new {
+            let name =
+                |id: NodeId| view.node(id).map_or(id.to_string(), |r| r.info.name.to_string());
+            let node = firing.worker.map_or_else(|| "-".to_owned(), name);
+            let ran_at = firing.started.unwrap_or(firing.claimed_at);
+            println!("{}", jobs::line(job.as_str(), tick, &node, firing.epoch.0, ran_at));
+            self.shown.insert((job, tick));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One node, run by hand or by the demonstration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clustron_core::{Cluster, ClusterEvent};
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::jobs;
+use crate::ledger::LedgerWriter;
+
+/// How long an orderly end may take.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What one node needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The cluster's name, the same on all nodes.
+    #[arg(long, default_value = "scheduler-sample")]
+    cluster: String,
+
+    /// The node's name.
+    #[arg(long)]
+    name: String,
+
+    /// Where to listen, such as 127.0.0.1:7001.
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+
+    /// Where the nodes are to be found, separated by commas. All nodes may be given the same list.
+    #[arg(long, value_name = "ADDR,ADDR,ADDR", value_delimiter = ',')]
+    seeds: Vec<String>,
+
+    /// How many nodes found the cluster [default: as many as there are seeds].
+    #[arg(long, value_name = "N")]
+    expect: Option<usize>,
+
+    /// The file to which every execution appends a line; the same on all nodes, since it refuses
+    /// what comes late.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+
+    /// End when standard input does, so that no node outlives the program that started it.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+}
+
+/// Runs the node until it is told to end.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let scheduler = jobs::scheduler(LedgerWriter::open(&arguments.ledger)?)?;
+    let mut builder = Cluster::builder(arguments.cluster)
+        .name(&arguments.name)
+        .listen(arguments.listen)
+        .seeds(arguments.seeds);
+    if let Some(expect) = arguments.expect {
+        builder = builder.expect(expect);
+    }
+    builder.install(scheduler);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let ended = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = stdin_ends(), if arguments.end_with_stdin => {}
+        }
+    };
+    tokio::pin!(ended);
+    let cluster = tokio::select! {
+        started = builder.start() => started.context("the node did not start")?,
+        () = &mut ended => return Ok(()),
+    };
+    println!(
+        "{} is in cluster {}",
+        cluster.node(),
+        cluster.status().cluster.map_or_else(String::new, |id| id.to_string())
+    );
+    let mut events = cluster.events();
+    if let Some(leader) = cluster.leader() {
+        show(&ClusterEvent::LeaderElected(leader));
+    }
+    loop {
+        tokio::select! {
+            () = &mut ended => break,
+            event = events.next() => match event {
+                Some(event) => show(&event),
+                None => break,
+            },
+        }
+    }
+    cluster.shutdown(SHUTDOWN_DEADLINE).await.context("the node did not end in order")
+}
+
+fn show(event: &ClusterEvent) {
+    match event {
+        ClusterEvent::NodeJoined(node) => println!("{node} joined"),
+        ClusterEvent::NodeDown { node, reason } => println!("{node} is down: {reason}"),
+        ClusterEvent::NodeLeft(node) => println!("{node} left"),
+        ClusterEvent::LeaderElected(leader) => {
+            println!("{} leads in epoch {} since {}", leader.name, leader.epoch, leader.at);
+        }
+        ClusterEvent::LeaderLost(epoch) => println!("no leader; the last epoch was {epoch}"),
+        _ => {}
+    }
+}
+
+async fn stdin_ends() {
+    let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
+    while matches!(stdin.read(&mut buffer).await, Ok(n) if n > 0) {}
+}
