@@ -1,11 +1,12 @@
 //! What this node's control plane answers when others ask.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openraft::raft::AppendEntriesResponse;
+use tokio::time::Instant;
 
 use super::Control;
 use super::command::{Command, Response};
@@ -55,15 +56,31 @@ impl Control {
         if theirs == ours { Ok(()) } else { Err(Refused::OtherCluster { ours, theirs }) }
     }
 
+    /// A leader that says that it hears no majority does not count as heard. It may recover with
+    /// our very answer; but one that we hear and that never hears us, as when a link is cut in one
+    /// direction, is refused after a while, or its voters' lease would keep it in office for ever.
+    fn check_touch(&self, out_of_touch: bool) -> Result<bool, Refused> {
+        let mut since = self.leader_out_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if !out_of_touch {
+            *since = None;
+            return Ok(true);
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() > self.timing.leader_silence {
+            return Err(Refused::OutOfTouch);
+        }
+        Ok(false)
+    }
+
     async fn handle_append(
         self: Arc<Self>,
         from: NodeId,
         request: Append,
     ) -> Result<AppendEntriesResponse<NodeId>, Refused> {
         self.check_cluster(request.cluster)?;
+        let in_touch = self.check_touch(request.out_of_touch)?;
         let reply = self.raft.append_entries(request.rpc).await;
         let reply = reply.map_err(|e| Refused::Failed(e.to_string()))?;
-        if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+        if in_touch && !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.campaign.tell(Input::Heard(from));
         }
         Ok(reply)

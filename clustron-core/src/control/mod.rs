@@ -19,8 +19,8 @@ mod state;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -73,6 +73,10 @@ pub(crate) struct Control {
     suspicions: watch::Receiver<Suspicions>,
     assembly: Mutex<Option<Assembly>>,
     handing_over: AtomicBool,
+    /// As leader: a majority has not answered for a while. Told with every heartbeat.
+    out_of_touch: Arc<AtomicBool>,
+    /// As follower: since when the leader has said so.
+    leader_out_since: std::sync::Mutex<Option<Instant>>,
     voters_max: usize,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) tasks: Tasks,
@@ -97,14 +101,18 @@ impl Control {
         let ControlParts { local, clock, timing, voters_max, .. } = parts;
         let ControlParts { messenger, modules, suspicions, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
-        let answers = Answers::default();
+        let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
         let log = MemoryLog::default();
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
         let machine = Machine::new(modules, agreed_tx, applied_tx);
-        let network =
-            Peers { local: local.clone(), messenger: messenger.clone(), answers: answers.clone() };
+        let network = Peers {
+            local: local.clone(),
+            messenger: messenger.clone(),
+            answers: answers.clone(),
+            out_of_touch: out_of_touch.clone(),
+        };
         let config = Arc::new(raft_config(local.cluster.as_str(), &timing)?);
         let raft = Raft::new(local.id, config, network, log.clone(), machine)
             .await
@@ -131,6 +139,8 @@ impl Control {
             suspicions,
             assembly: Mutex::default(),
             handing_over: AtomicBool::new(false),
+            out_of_touch,
+            leader_out_since: std::sync::Mutex::default(),
             voters_max,
             metrics,
             tasks,
@@ -194,7 +204,9 @@ impl Control {
         let agreed = self.agreed_now();
         let latest = agreed.activations.back()?;
         let believed = self.raft_leader() == Some(latest.node)
+            && agreed.view.is_alive(latest.node)
             && self.campaign.hears_leader()
+            && self.leader_in_touch()
             && (latest.node != self.local.id || self.leading.borrow().is_some());
         believed.then(|| latest.clone())
     }
@@ -255,6 +267,10 @@ impl Control {
 
     fn raft_leader(&self) -> Option<NodeId> {
         self.raft.metrics().borrow().current_leader
+    }
+
+    fn leader_in_touch(&self) -> bool {
+        self.leader_out_since.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     fn is_handing_over(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(super) struct Peers {
     pub(super) local: Arc<Local>,
     pub(super) messenger: Messenger,
     pub(super) answers: Answers,
+    pub(super) out_of_touch: Arc<AtomicBool>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -68,6 +70,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
             local: self.local.clone(),
             messenger: self.messenger.clone(),
             answers: self.answers.clone(),
+            out_of_touch: self.out_of_touch.clone(),
         }
     }
 }
@@ -78,6 +81,7 @@ pub(super) struct Peer {
     local: Arc<Local>,
     messenger: Messenger,
     answers: Answers,
+    out_of_touch: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -111,7 +115,9 @@ impl RaftNetwork<TypeConfig> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let asked_at = Instant::now();
-        let reply = self.ask(|cluster| Append { cluster, rpc }, option.hard_ttl()).await?;
+        let out_of_touch = self.out_of_touch.load(Ordering::Relaxed);
+        let append = |cluster| Append { cluster, out_of_touch, rpc };
+        let reply = self.ask(append, option.hard_ttl()).await?;
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.answers.note(self.target, asked_at);
         }

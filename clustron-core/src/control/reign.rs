@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::{ChangeMembers, ServerState};
@@ -23,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A node whose log lacks no more than this many entries has caught up.
 const CAUGHT_UP_WITHIN: u64 = 100;
+
+/// How long a node that the failure detector has given up has to answer one more handshake.
+const LAST_LOOK_DEADLINE: Duration = Duration::from_millis(500);
 
 /// How long one change of the group may take before the leader looks again.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,6 +63,7 @@ impl Control {
     /// One stretch of Raft leadership. Without a quorum the node stops to lead, and activates a new
     /// epoch when the quorum is back.
     async fn reign(&self) {
+        self.out_of_touch.store(false, Ordering::Relaxed);
         if self.agreed_now().cluster.is_none() {
             self.found_when_all_follow().await;
         }
@@ -103,6 +108,7 @@ impl Control {
         while !self.has_quorum() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.out_of_touch.store(false, Ordering::Relaxed);
     }
 
     fn has_quorum(&self) -> bool {
@@ -157,6 +163,7 @@ impl Control {
     ) -> Result<(), Lost> {
         if !self.has_quorum() {
             tracing::warn!(%epoch, "the leader has lost touch with the majority");
+            self.out_of_touch.store(true, Ordering::Relaxed);
             return Err(Lost);
         }
         self.mark_down(epoch).await;
@@ -168,16 +175,27 @@ impl Control {
         if self.agreed_now().epoch() == epoch { Ok(()) } else { Err(Lost) }
     }
 
-    /// Commits what the failure detector has found.
+    /// Commits what the failure detector has found, after one more look: a verdict may have been
+    /// reached while this node was cut off, and the others be back since.
     async fn mark_down(&self, epoch: Epoch) {
         let suspicions = self.suspicions.borrow().clone();
-        for (node, suspicion) in suspicions {
-            let Suspicion::Down { incarnation, why } = suspicion else { continue };
-            let record = self.agreed_now().view.node(node).cloned();
-            let known = record.filter(|r| r.state == NodeState::Alive);
-            if known.is_none_or(|r| r.info.incarnation > incarnation) {
-                continue;
+        let view = self.agreed_now().view.clone();
+        let convicted = suspicions.into_iter().filter_map(|(node, suspicion)| match suspicion {
+            Suspicion::Down { incarnation, why } => {
+                let known = view.node(node).filter(|r| r.state == NodeState::Alive)?;
+                (known.info.incarnation <= incarnation).then_some((node, incarnation, why))
             }
+            Suspicion::Suspect { .. } => None,
+        });
+        let verified = convicted.map(|(node, incarnation, why)| async move {
+            let verifying = self.messenger.verify(node);
+            match tokio::time::timeout(LAST_LOOK_DEADLINE, verifying).await {
+                Ok(Ok(())) => None,
+                Ok(Err(_)) | Err(_) => Some((node, incarnation, why)),
+            }
+        });
+        let verified = futures::future::join_all(verified).await;
+        for (node, incarnation, why) in verified.into_iter().flatten() {
             tracing::warn!(%node, why, "a node is down");
             let at = self.clock.now();
             let down = Command::MarkDown { epoch, node, incarnation, why, at };

@@ -29,6 +29,8 @@ macro_rules! request {
 pub(super) enum Refused {
     #[error("the node is in cluster {theirs}, not in {ours}")]
     OtherCluster { ours: ClusterId, theirs: ClusterId },
+    #[error("the leader has been out of touch with the majority for too long")]
+    OutOfTouch,
     #[error("the node's control plane has failed: {0}")]
     Failed(String),
 }
@@ -36,6 +38,8 @@ pub(super) enum Refused {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Append {
     pub(super) cluster: ClusterId,
+    /// The leader has not heard a majority for a while: it leads in name only.
+    pub(super) out_of_touch: bool,
     pub(super) rpc: AppendEntriesRequest<TypeConfig>,
 }
 request!(Append, "core.append", Result<AppendEntriesResponse<NodeId>, Refused>);

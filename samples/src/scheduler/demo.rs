@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clustron_core::{Activation, Clock, Cluster, NodeId, Role, SystemClock, Timestamp};
-use clustron_scheduler::{Firing, JobName, JobSpec, Scheduler, SchedulerHandle};
-use clustron_testkit::{Ledger, Process, free_addrs};
+use clustron_scheduler::{Firing, JobName, Scheduler, SchedulerHandle};
+use clustron_testkit::{Process, free_addrs};
 
-use crate::jobs;
-use crate::verdict::Verdict;
+use super::jobs;
+use super::verdict::Verdict;
 
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const NEWS_MAX: usize = 1000;
 
 /// Runs the demonstration. Gives whether the promise held.
-pub(crate) async fn run(length: Duration, kill_after: Duration) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// It could not be run to its end.
+pub async fn run(length: Duration, kill_after: Duration) -> anyhow::Result<bool> {
     let folder = tempfile::tempdir().context("no folder for the ledger")?;
     let path = folder.path().join("ledger.jsonl");
     let seeds: Vec<String> = free_addrs(3)?.iter().map(ToString::to_string).collect();
@@ -61,7 +64,7 @@ async fn with_nodes(
     println!("{} leads in epoch {}", leader.name, leader.epoch);
 
     let began = Instant::now();
-    let mut verdict = Verdict::default();
+    let mut without_leader = Duration::ZERO;
     if kill_after < length {
         show.until(began + kill_after).await;
         let leader = cluster.leader().context("there is no leader to kill")?;
@@ -71,24 +74,14 @@ async fn with_nodes(
         victim.kill()?;
         println!("killed {} (SIGKILL), the leader of epoch {}", leader.name, leader.epoch);
         let next = show.until_leader_after(&leader).await?;
-        verdict.without_leader = killed_at.elapsed();
-        let ms = verdict.without_leader.as_millis();
+        without_leader = killed_at.elapsed();
+        let ms = without_leader.as_millis();
         println!("{} leads in epoch {}, {ms} ms after the kill", next.name, next.epoch);
     }
     show.until(began + length).await;
 
-    let until = SystemClock.now();
-    for spec in jobs::specs()? {
-        let due = jobs::due(&scheduler, &spec, until)?;
-        if let Some(last) = due.last() {
-            show.until_recorded(&spec, *last).await?;
-        }
-        let firings = scheduler.history(&spec.name, PATIENCE).await?;
-        let open = scheduler.stale_status(&spec.name)?.open;
-        let firings: Vec<_> = firings.into_iter().chain(open).collect();
-        verdict.judge(&spec, &due, &firings, &Ledger::read(path)?);
-    }
-    verdict.judge_ledger(&Ledger::read(path)?);
+    let judging = Verdict::of(&scheduler, path, SystemClock.now(), PATIENCE);
+    let verdict = Verdict { without_leader, ..show.while_waiting(judging).await? };
     cluster.shutdown(PATIENCE).await?;
     for node in nodes {
         if node.is_running() {
@@ -133,29 +126,6 @@ impl<'a> Show<'a> {
         });
         let status = self.while_waiting(next).await;
         status.and_then(|status| status.leader).context("nobody took over")
-    }
-
-    /// Waits until every tick up to `last` has an outcome.
-    async fn until_recorded(&mut self, spec: &JobSpec, last: Timestamp) -> anyhow::Result<()> {
-        let scheduler = self.scheduler.clone();
-        let name = spec.name.clone();
-        let recorded = async {
-            let mut changes = scheduler.changes();
-            loop {
-                let status = scheduler.stale_status(&name)?;
-                let open = status.open.iter().any(|firing| firing.scheduled <= last);
-                if status.cursor >= last && !open {
-                    return Ok(());
-                }
-                ensure!(changes.changed().await.is_ok(), "the watching node ended");
-            }
-        };
-        let recorded = tokio::time::timeout(PATIENCE, recorded);
-        match self.while_waiting(recorded).await {
-            Ok(done) => done,
-            // The verdict says what is missing.
-            Err(_elapsed) => Ok(()),
-        }
     }
 
     async fn while_waiting<T>(&mut self, end: impl Future<Output = T>) -> T {

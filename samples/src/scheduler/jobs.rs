@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clustron_core::Timestamp;
-use clustron_scheduler::{
-    DefineError, JobContext, JobName, JobSpec, Overlap, Schedule, Scheduler, SchedulerHandle,
-};
+use clustron_scheduler::{DefineError, JobContext, JobName, JobSpec, Overlap, Schedule, Scheduler};
 use clustron_testkit::Entry;
 
-use crate::ledger::LedgerWriter;
+use super::ledger::LedgerWriter;
 
 /// The jobs and when they are due.
 pub(crate) fn specs() -> Result<Vec<JobSpec>, DefineError> {
@@ -20,18 +18,19 @@ pub(crate) fn specs() -> Result<Vec<JobSpec>, DefineError> {
     Ok([pulse, report].map(policies).into())
 }
 
-/// The scheduler with these jobs.
-pub(crate) fn scheduler(ledger: LedgerWriter) -> Result<Scheduler, DefineError> {
+/// The scheduler with these jobs, each of which works that long before it writes.
+pub(crate) fn scheduler(ledger: LedgerWriter, work: Duration) -> Result<Scheduler, DefineError> {
     let ledger = Arc::new(ledger);
     let mut scheduler = Scheduler::new();
     for spec in specs()? {
         let ledger = ledger.clone();
-        scheduler = scheduler.job(spec, move |job| execute(job, ledger.clone()))?;
+        scheduler = scheduler.job(spec, move |job| execute(job, work, ledger.clone()))?;
     }
     Ok(scheduler)
 }
 
-async fn execute(job: JobContext, ledger: Arc<LedgerWriter>) -> anyhow::Result<()> {
+async fn execute(job: JobContext, work: Duration, ledger: Arc<LedgerWriter>) -> anyhow::Result<()> {
+    tokio::time::sleep(work).await;
     let at = job.cluster().clock().now();
     let entry = Entry {
         job: job.job().to_string(),
@@ -56,16 +55,4 @@ pub(crate) fn line(
 ) -> String {
     let lag = ran_at.saturating_since(tick).as_millis();
     format!("{tick}  {job:<7} node {node}  epoch {epoch:<4} lag {lag:>4} ms")
-}
-
-/// Every job's due ticks after its definition, up to and with `until`.
-pub(crate) fn due(
-    scheduler: &SchedulerHandle,
-    spec: &JobSpec,
-    until: Timestamp,
-) -> anyhow::Result<Vec<Timestamp>> {
-    let since = scheduler.stale_status(&spec.name)?.since;
-    let next = |tick: &Timestamp| spec.schedule.next_after(*tick);
-    let due = std::iter::successors(spec.schedule.next_after(since), next);
-    Ok(due.take_while(|tick| *tick <= until).collect())
 }

@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// Appends to the ledger under a lock that all processes share.
 #[derive(Debug)]
-pub(crate) struct LedgerWriter {
+pub struct LedgerWriter {
     path: PathBuf,
     open: Mutex<Open>,
 }
@@ -33,7 +33,10 @@ struct Open {
 
 impl LedgerWriter {
     /// Opens the file, or creates it.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).read(true).append(true).open(path);
         let file = file.with_context(|| format!("cannot open the ledger {}", path.display()))?;
         let open = Open { file, read: 0, latest: BTreeMap::new() };
@@ -41,13 +44,16 @@ impl LedgerWriter {
     }
 
     /// Appends one execution. Does nothing if the tick is there already.
-    pub(crate) fn append(&self, entry: &Entry) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// A newer token of the job has been seen: the attempt was replaced. Or the file fails.
+    pub fn append(&self, entry: &Entry) -> anyhow::Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let open = &mut *open;
         flock(&open.file, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let result = open.append(entry);
         flock(&open.file, FlockOperation::Unlock).map_err(io::Error::from)?;
-        result.with_context(|| format!("the ledger {}", self.path.display()))
+        result.map_err(|error| anyhow::anyhow!("the ledger {}: {error:#}", self.path.display()))
     }
 }
 

@@ -8,15 +8,15 @@ use clustron_core::{Cluster, ClusterEvent};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::jobs;
-use crate::ledger::LedgerWriter;
+use super::jobs;
+use super::ledger::LedgerWriter;
 
 /// How long an orderly end may take.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What one node needs to know.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// The cluster's name, the same on all nodes.
     #[arg(long, default_value = "scheduler-sample")]
     cluster: String,
@@ -42,14 +42,22 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
 
+    /// How long each run works before it writes its line.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    work: u64,
+
     /// End when standard input does, so that no node outlives the program that started it.
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 }
 
 /// Runs the node until it is told to end.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let scheduler = jobs::scheduler(LedgerWriter::open(&arguments.ledger)?)?;
+///
+/// # Errors
+/// It did not start, or not end in order; the error says why.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let work = Duration::from_millis(arguments.work);
+    let scheduler = jobs::scheduler(LedgerWriter::open(&arguments.ledger)?, work)?;
     let mut builder = Cluster::builder(arguments.cluster)
         .name(&arguments.name)
         .listen(arguments.listen)
@@ -72,11 +80,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         started = builder.start() => started.context("the node did not start")?,
         () = &mut ended => return Ok(()),
     };
-    println!(
-        "{} is in cluster {}",
-        cluster.node(),
-        cluster.status().cluster.map_or_else(String::new, |id| id.to_string())
-    );
+    let id = cluster.cluster_id().map_or_else(String::new, |id| id.to_string());
+    println!("{} is in cluster {id}", cluster.node());
     let mut events = cluster.events();
     if let Some(leader) = cluster.leader() {
         show(&ClusterEvent::LeaderElected(leader));

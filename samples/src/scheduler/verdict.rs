@@ -1,41 +1,76 @@
 //! Whether every due tick was claimed once and has one outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::ensure;
 use clustron_core::Timestamp;
-use clustron_scheduler::{Firing, JobSpec, Outcome};
+use clustron_scheduler::{Firing, JobName, JobSpec, Outcome, SchedulerHandle};
 use clustron_testkit::{Ledger, predicates};
 
 /// What was counted over all jobs.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) due: usize,
-    pub(crate) claims: usize,
-    pub(crate) outcomes: usize,
-    pub(crate) ran: usize,
-    pub(crate) doubles: usize,
-    pub(crate) gaps: usize,
-    pub(crate) without_leader: Duration,
+pub struct Verdict {
+    /// Ticks that the schedules name.
+    pub due: usize,
+    /// Claims of these ticks in the cluster's history.
+    pub claims: usize,
+    /// Outcomes of these ticks in the cluster's history.
+    pub outcomes: usize,
+    /// Outcomes that say that the job ran.
+    pub ran: usize,
+    /// Executions in the ledger beyond the first of a tick.
+    pub doubles: usize,
+    /// Ticks without an execution in the ledger.
+    pub gaps: usize,
+    /// From the leader's death to the next leader, where one was killed.
+    pub without_leader: Duration,
     /// What is wrong, in words; empty if nothing is.
-    pub(crate) faults: Vec<String>,
+    pub faults: Vec<String>,
 }
 
 impl Verdict {
     /// Whether the promise held.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }
 
+    /// Judges every job up to `until`, by what the cluster recorded and what the jobs wrote. Waits
+    /// within the deadline for ticks that are due and not recorded yet.
+    ///
+    /// # Errors
+    /// The cluster or the ledger cannot be read.
+    pub async fn of(
+        scheduler: &SchedulerHandle,
+        ledger: &Path,
+        until: Timestamp,
+        deadline: Duration,
+    ) -> anyhow::Result<Self> {
+        let mut verdict = Self::default();
+        for name in scheduler.stale_jobs() {
+            let status = scheduler.status(&name, deadline).await?;
+            let next = |tick: &Timestamp| status.spec.schedule.next_after(*tick);
+            let due = std::iter::successors(status.spec.schedule.next_after(status.since), next);
+            let due: Vec<_> = due.take_while(|tick| *tick <= until).collect();
+            let Some(last) = due.last() else { continue };
+            // Where this ends early, the verdict says what is missing.
+            let recorded = recorded(scheduler, &name, *last);
+            if let Ok(Err(error)) = tokio::time::timeout(deadline, recorded).await {
+                return Err(error);
+            }
+            let mut firings = scheduler.history(&name, deadline).await?;
+            firings.extend(scheduler.stale_status(&name)?.open);
+            verdict.judge(&status.spec, &due, &firings, &Ledger::read(ledger)?);
+        }
+        verdict.judge_ledger(&Ledger::read(ledger)?);
+        ensure!(verdict.due > 0, "no tick was due: there is nothing to judge");
+        Ok(verdict)
+    }
+
     /// Judges one job: `due` by its schedule, `firings` by the cluster, and what it wrote itself.
-    pub(crate) fn judge(
-        &mut self,
-        spec: &JobSpec,
-        due: &[Timestamp],
-        firings: &[Firing],
-        ledger: &Ledger,
-    ) {
+    fn judge(&mut self, spec: &JobSpec, due: &[Timestamp], firings: &[Firing], ledger: &Ledger) {
         let (Some(first), Some(last)) = (due.first(), due.last()) else { return };
         self.due += due.len();
         let mut by_tick: BTreeMap<Timestamp, Vec<&Firing>> = BTreeMap::new();
@@ -72,9 +107,8 @@ impl Verdict {
     }
 
     /// Judges the ledger as a whole.
-    pub(crate) fn judge_ledger(&mut self, ledger: &Ledger) {
-        let ticks: std::collections::BTreeSet<_> =
-            ledger.entries().iter().map(|e| (&e.job, e.scheduled)).collect();
+    fn judge_ledger(&mut self, ledger: &Ledger) {
+        let ticks: BTreeSet<_> = ledger.entries().iter().map(|e| (&e.job, e.scheduled)).collect();
         self.doubles = ledger.entries().len() - ticks.len();
         for checked in [predicates::no_double(ledger), predicates::tokens_never_fall(ledger)] {
             if let Err(violation) = checked {
@@ -97,5 +131,22 @@ impl fmt::Display for Verdict {
             write!(f, "\n  ! {fault}")?;
         }
         Ok(())
+    }
+}
+
+/// Resolves when every tick of the job up to `last` has an outcome.
+async fn recorded(
+    scheduler: &SchedulerHandle,
+    job: &JobName,
+    last: Timestamp,
+) -> anyhow::Result<()> {
+    let mut changes = scheduler.changes();
+    loop {
+        let status = scheduler.stale_status(job)?;
+        let open = status.open.iter().any(|firing| firing.scheduled <= last);
+        if status.cursor >= last && !open {
+            return Ok(());
+        }
+        ensure!(changes.changed().await.is_ok(), "the watching node ended");
     }
 }

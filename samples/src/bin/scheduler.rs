@@ -4,18 +4,11 @@
 //! with SIGKILL, and in the end judges whether every due tick was claimed and recorded once.
 //! `scheduler node` runs one node by hand.
 
-#![expect(clippy::print_stdout, reason = "a program that people look at")]
-
-mod demo;
-mod jobs;
-mod ledger;
-mod node;
-mod verdict;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use clustron_samples::scheduler::{demo, node};
 
 /// Jobs that run on through the death of the leader.
 #[derive(Debug, Parser)]
@@ -51,7 +44,7 @@ fn main() -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             match arguments.command {
                 Some(Command::Node(arguments)) => node::run(arguments).await.map(|()| true),
                 None => {
@@ -59,7 +52,10 @@ fn main() -> ExitCode {
                     demo::run(seconds, Duration::from_secs(arguments.kill_after)).await
                 }
             }
-        })
+        });
+        // A read of standard input that is under way cannot be ended, and need not be waited for.
+        runtime.shutdown_background();
+        result
     });
     match result {
         Ok(true) => ExitCode::SUCCESS,

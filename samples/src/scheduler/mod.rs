@@ -1,0 +1,10 @@
+//! The `scheduler` sample: jobs that run on through the death of the leader.
+
+pub mod demo;
+mod jobs;
+mod ledger;
+pub mod node;
+mod verdict;
+
+pub use ledger::LedgerWriter;
+pub use verdict::Verdict;
