@@ -351,8 +351,10 @@ impl Inner {
         let proposed = self.control.propose(leave, left).await;
         proposed.map_err(|error| ShutdownError::Unconfirmed(error.to_string()))?;
         // A voter stays until the group can do without it.
-        self.control.wait_until_no_voter(until).await;
-        Ok(())
+        if self.control.wait_until_no_voter(until).await {
+            return Ok(());
+        }
+        Err(ShutdownError::Unconfirmed("the others have not replaced its vote".to_owned()))
     }
 
     fn abort(&self) {

@@ -13,7 +13,7 @@ use crate::bootstrap::{Bootstrap, Decision, Greeting};
 use crate::config::Timing;
 use crate::control::{Agreed, Control, JoinReply};
 use crate::error::StartError;
-use crate::identity::{ClusterId, Incarnation, NodeId};
+use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
 
@@ -149,33 +149,30 @@ impl Formation {
         }
     }
 
-    /// Brings the node back in whenever the others have put it out although it lives.
+    /// Brings the node back in whenever the others have put it out although it lives. Whoever is
+    /// out is told nothing any more, so a node that hears no leader for long asks by itself.
     pub(crate) async fn stay_in(self: Arc<Self>, mut refuted: watch::Receiver<Incarnation>) {
         let mut agreed = self.agreed.clone();
+        let mut heard_at = Instant::now();
         let mut via = None;
         loop {
-            let accused = tokio::select! {
+            tokio::select! {
                 biased;
-                changed = refuted.changed() => match changed {
-                    Ok(()) => true,
-                    Err(_) => return,
-                },
-                changed = agreed.changed() => match changed {
-                    Ok(()) => false,
-                    Err(_) => return,
-                },
-            };
+                changed = refuted.changed() => if changed.is_err() { return },
+                changed = agreed.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(REJOIN_EVERY) => {}
+            }
+            if self.control.believed_leader().is_some() {
+                heard_at = Instant::now();
+            }
             let Some(cluster) = self.local.cluster_id() else { continue };
-            // An accusation alone was answered by raising the incarnation; only who does not hear
-            // the leader either may have been put out without knowing.
-            while self.is_out(accused) {
-                let target = via.take().or_else(|| self.somebody());
-                let Some(target) = target else { break };
-                match self.join(target, cluster).await {
-                    Ok(next) => via = Some(next).filter(|next| *next != target),
-                    Err(error) => tracing::warn!(%error, "cannot get back into the cluster"),
-                }
-                tokio::time::sleep(REJOIN_EVERY).await;
+            if !self.is_out(heard_at.elapsed()) {
+                continue;
+            }
+            let Some(target) = via.take().or_else(|| self.somebody()) else { continue };
+            match self.join(target, cluster).await {
+                Ok(next) => via = Some(next).filter(|next| *next != target),
+                Err(error) => tracing::warn!(%error, "cannot get back into the cluster"),
             }
         }
     }
@@ -188,33 +185,33 @@ impl Formation {
         self.agreed_now().view.is_alive(self.local.id)
     }
 
-    fn is_out(&self, accused: bool) -> bool {
-        let agreed = self.agreed_now();
-        let Some(record) = agreed.view.node(self.local.id) else { return true };
+    /// Whether the others have put this node out, or may have, as nobody has led it for so long.
+    fn is_out(&self, leaderless: Duration) -> bool {
+        let record = self.agreed_now().view.node(self.local.id).cloned();
+        let Some(record) = record else { return true };
         match record.state {
             crate::NodeState::Left => false,
             crate::NodeState::Down => {
                 self.local.raise_incarnation(record.info.incarnation.next());
                 true
             }
-            crate::NodeState::Alive => accused && self.control.believed_leader().is_none(),
+            crate::NodeState::Alive => leaderless > self.timing.leader_silence,
         }
     }
 
-    /// Any other node of the latest view that this one has, a different one each time.
+    /// Any other node of the latest view that this one has, or that it has met on its way in; a
+    /// different one each time.
     fn somebody(&self) -> Option<NodeId> {
-        let agreed = self.agreed_now();
-        let others: Vec<NodeId> = agreed
-            .view
-            .alive()
-            .map(|n| {
-                self.messenger.learn_address(n.id, &n.addr);
-                n.id
-            })
-            .filter(|id| *id != self.local.id)
-            .collect();
+        let view = self.agreed_now().view.clone();
+        let mut others: Vec<NodeInfo> =
+            view.alive().filter(|n| n.id != self.local.id).cloned().collect();
+        if others.is_empty() {
+            others = self.lock().acquaintances().cloned().collect();
+        }
         let turn = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
-        others.get(turn % others.len().max(1)).copied()
+        let chosen = others.get(turn % others.len().max(1))?;
+        self.messenger.learn_address(chosen.id, &chosen.addr);
+        Some(chosen.id)
     }
 
     /// Asks to be let in. Gives whom to ask next.
@@ -223,6 +220,10 @@ impl Formation {
             Ok(JoinReply::NotLeader { leader: Some(leader) }) => {
                 self.messenger.learn_address(leader.id, &leader.addr);
                 Ok(leader.id)
+            }
+            Ok(JoinReply::Outdated { known }) => {
+                self.local.raise_incarnation(known.next());
+                Ok(via)
             }
             Ok(JoinReply::Refused { reason }) => Err(StartError::Refused(reason)),
             Ok(JoinReply::Admitted | JoinReply::NotLeader { leader: None }) => Ok(via),

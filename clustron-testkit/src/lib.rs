@@ -13,6 +13,9 @@
 //! 3. **Promises as predicates.** Each property in [`predicates`] is one file that reads the ledger
 //!    and gives a [`Violation`] with the offending lines.
 //!
+//! Besides, [`conformance`] has the suite that every [`Transport`](clustron_core::Transport)
+//! passes, one of your own too.
+//!
 //! A test waits for what a process says, never for time to pass:
 //!
 //! ```
@@ -56,6 +59,7 @@
 //! ```
 
 mod addrs;
+pub mod conformance;
 mod ledger;
 pub mod predicates;
 mod process;

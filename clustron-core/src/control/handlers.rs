@@ -9,7 +9,7 @@ use openraft::raft::AppendEntriesResponse;
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{Command, Response};
+use super::command::{Command, Rejection, Response};
 use super::rpc::{
     Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
     Refused, SnapshotChunk, TakeOver, WhoVotes,
@@ -190,6 +190,10 @@ impl Control {
         }
         let admit = Command::Admit { node: request.node, at: self.clock.now() };
         match self.propose_here(admit, self.timing.request_deadline).await {
+            Ok(Proposed::Applied {
+                response: Response::Rejected(Rejection::StaleIncarnation { current, .. }),
+                ..
+            }) => JoinReply::Outdated { known: current },
             Ok(Proposed::Applied { response: Response::Rejected(why), .. }) => {
                 JoinReply::Refused { reason: why.to_string() }
             }

@@ -203,11 +203,13 @@ impl Control {
     pub(crate) fn believed_leader(&self) -> Option<crate::view::Activation> {
         let agreed = self.agreed_now();
         let latest = agreed.activations.back()?;
-        let believed = self.raft_leader() == Some(latest.node)
-            && agreed.view.is_alive(latest.node)
-            && self.campaign.hears_leader()
-            && self.leader_in_touch()
-            && (latest.node != self.local.id || self.leading.borrow().is_some());
+        let in_office = match latest.node == self.local.id {
+            true => self.leading.borrow().is_some(),
+            false => self.campaign.hears_leader() && self.leader_in_touch(),
+        };
+        let believed = in_office
+            && self.raft_leader() == Some(latest.node)
+            && agreed.view.is_alive(latest.node);
         believed.then(|| latest.clone())
     }
 
@@ -239,23 +241,40 @@ impl Control {
         handed
     }
 
-    /// Waits until another node says that this one votes no more, or gives up at the deadline.
-    pub(crate) async fn wait_until_no_voter(&self, until: Instant) {
-        let Some(cluster) = self.local.cluster_id() else { return };
-        let others: Vec<NodeId> =
-            self.voters().into_iter().filter(|id| *id != self.local.id).collect();
-        for other in others.iter().cycle() {
+    /// Waits until this node votes no more, and gives false at the deadline. Another voter says so;
+    /// the only voter, who leads then, waits for another member to take its place.
+    pub(crate) async fn wait_until_no_voter(&self, until: Instant) -> bool {
+        let Some(cluster) = self.local.cluster_id() else { return true };
+        for turn in 0.. {
             if Instant::now() >= until {
-                tracing::warn!("the others have not replaced this node's vote in time");
-                return;
+                return false;
             }
-            let request = rpc::WhoVotes { cluster };
-            let asked = self.messenger.request(*other, Lane::Control, &request, ASK_DEADLINE).await;
-            match asked {
-                Ok(voters) if !voters.contains(&self.local.id) => return,
-                Ok(_) | Err(_) => tokio::time::sleep(ASK_EVERY).await,
+            let voters = self.voters();
+            let others: Vec<NodeId> =
+                voters.iter().copied().filter(|id| *id != self.local.id).collect();
+            match others.get(turn % others.len().max(1)) {
+                None if !self.has_successors() => return true,
+                None => {}
+                Some(other) => {
+                    let request = rpc::WhoVotes { cluster };
+                    let asked =
+                        self.messenger.request(*other, Lane::Control, &request, ASK_DEADLINE);
+                    let gone = asked.await.is_ok_and(|voters| !voters.contains(&self.local.id));
+                    // A leader still has to commit that it votes no more, and steps down with that.
+                    if gone && self.raft.metrics().borrow().state != ServerState::Leader {
+                        return true;
+                    }
+                }
             }
+            tokio::time::sleep(ASK_EVERY).await;
         }
+        true
+    }
+
+    /// Whether the view has another member, who could vote.
+    fn has_successors(&self) -> bool {
+        let agreed = self.agreed_now();
+        agreed.view.alive().any(|node| node.id != self.local.id && node.is_member())
     }
 
     /// Ends Raft. The tasks end with their owner.

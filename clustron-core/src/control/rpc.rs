@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, Response};
 use super::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::election::{LogEnd, PreVote};
-use crate::identity::{ClusterId, NodeId, NodeInfo};
+use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::messaging::{Message, Request};
 
 macro_rules! request {
@@ -137,6 +137,8 @@ pub(crate) enum JoinReply {
     Admitted,
     /// Ask there, or again later.
     NotLeader { leader: Option<NodeInfo> },
+    /// The view has the node as down in this incarnation: come back with a higher one.
+    Outdated { known: Incarnation },
     /// Not with this description.
     Refused { reason: String },
 }

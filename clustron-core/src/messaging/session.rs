@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::envelope::{self, Header, NotReplied};
-use super::frame::{FrameReader, put_frame};
+use super::frame::{FrameError, FrameReader, put_frame};
 use super::handshake::{Established, Hello, Lane};
 use crate::identity::NodeId;
 use crate::transport::Stream;
@@ -144,8 +144,13 @@ impl Session {
             let frame = match reader.next().await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
-                Err(error) => {
+                Err(FrameError::Io(error)) => {
                     tracing::debug!(peer = %peer.node, %error, "a connection broke");
+                    return;
+                }
+                Err(error @ FrameError::TooLarge { .. }) => {
+                    shared.metrics.protocol_errors.inc();
+                    tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
                     return;
                 }
             };

@@ -31,7 +31,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 ///   at once, *only* if the transport knows that nobody listens there: failure detection takes it
 ///   as evidence that the process is gone.
 /// * `listen` on an address in use fails with [`io::ErrorKind::AddrInUse`].
-/// * When one end is dropped, the other end reads end-of-file or an error.
+/// * When one end is dropped, the other end reads end-of-file or an error; so does the initiator of
+///   a stream that was never accepted when the listener is dropped.
+/// * After `shutdown` the other end reads all that was written before, and then end-of-file.
+/// * An address can be listened at again as soon as its listener is dropped.
 pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Starts to listen.
     fn listen<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;

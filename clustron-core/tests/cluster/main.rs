@@ -1,0 +1,10 @@
+//! Several nodes in one process: they find each other, agree, survive crashes and cuts, and keep
+//! the core's promises meanwhile.
+
+mod crashes;
+mod cuts;
+mod formation;
+mod leaving;
+mod messages;
+mod snapshots;
+mod world;
