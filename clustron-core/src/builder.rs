@@ -204,7 +204,7 @@ impl ClusterBuilder {
         loop {
             let listening = self.transport.listen(&listen).await;
             let listener =
-                listening.map_err(|source| StartError::Listen { addr: listen.clone(), source })?;
+                listening.map_err(|error| StartError::Listen { addr: listen.clone(), error })?;
             // A second attempt must be found where the first was.
             listen = listener.local_addr();
             let (cluster, formation, refuted) = self.launch(&name, listener).await?;

@@ -9,15 +9,15 @@ use crate::config::ConfigError;
 #[non_exhaustive]
 pub enum StartError {
     /// A setting cannot be used. Correct it.
-    #[error("the configuration cannot be used: {0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
     /// The node cannot listen at its address. Choose another, or end who uses it.
-    #[error("cannot listen at {addr}: {source}")]
+    #[error("cannot listen at {addr}: {error}")]
     Listen {
         /// The address as configured.
         addr: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The node listens where others cannot connect to, and no other address is set.
     #[error("others cannot connect to {addr}: set `advertise` to an address where they can")]

@@ -270,7 +270,7 @@ async fn a_port_in_use_is_named() {
     let orders = Orders::new(2).await;
     let taken = orders.addrs[1].to_string();
     match start("orders", config(&taken, &orders.addrs)).await {
-        Err(StartError::Listen { addr, source }) => {
+        Err(StartError::Listen { addr, error: source }) => {
             assert_eq!((addr, source.kind()), (taken, ErrorKind::AddrInUse));
         }
         other => panic!("the start at an address in use ended with {other:?}"),

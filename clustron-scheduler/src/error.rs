@@ -27,7 +27,7 @@ pub enum QueryError {
     /// The node could not confirm that its copy is up to date: it has not started, or there is no
     /// majority. The stale read may still serve.
     #[error("the state cannot be confirmed to be current: {0}")]
-    NotCurrent(#[from] ProposeError),
+    NotCurrent(ProposeError),
 }
 
 impl QueryError {

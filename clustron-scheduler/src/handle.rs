@@ -121,7 +121,10 @@ impl SchedulerHandle {
     }
 
     async fn confirm(&self, deadline: Duration) -> Result<(), QueryError> {
-        let cluster = self.cluster.get().ok_or(ProposeError::NotRunning)?;
-        Ok(cluster.barrier(deadline).await?)
+        let confirmed = match self.cluster.get() {
+            Some(cluster) => cluster.barrier(deadline).await,
+            None => Err(ProposeError::NotRunning),
+        };
+        confirmed.map_err(QueryError::NotCurrent)
     }
 }

@@ -25,7 +25,7 @@ pub enum ProposeError {
     NoLeader(Duration),
     /// The command was committed and refused where it is applied. Not applied.
     #[error("the command was refused: {0}")]
-    Rejected(#[from] Rejection),
+    Rejected(Rejection),
     /// A leader took the command and then was not heard of in time. Unknown: it may yet be applied.
     #[error("the command was handed in, but not confirmed: {0}")]
     Unconfirmed(String),
@@ -66,7 +66,7 @@ impl Control {
     ) -> Result<Bytes, ProposeError> {
         match self.propose(command, deadline).await?.1 {
             Response::Module(reply) => Ok(reply),
-            Response::Rejected(rejection) => Err(rejection.into()),
+            Response::Rejected(rejection) => Err(ProposeError::Rejected(rejection)),
             Response::Done => Err(ProposeError::Codec("no module answered".to_owned())),
         }
     }

@@ -28,9 +28,10 @@ pub(crate) struct Trio {
 /// The command that runs one node of the sample.
 pub(crate) fn node_command(name: &str, listen: &str, seeds: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scheduler"));
-    command
-        .args(["node", "--end-with-stdin", "--name", name, "--listen", listen])
-        .args(["--seeds", &seeds.join(",")]);
+    command.args(["node", "--end-with-stdin", "--name", name, "--listen", listen]);
+    if !seeds.is_empty() {
+        command.args(["--seeds", &seeds.join(",")]);
+    }
     command
 }
 
