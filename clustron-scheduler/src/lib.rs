@@ -84,3 +84,7 @@ pub use schedule::{INTERVAL_MS_MAX, Schedule, ScheduleError};
 pub use scheduler::Scheduler;
 pub use state::{HISTORY_BYTES_MAX, JOBS_MAX, SchedulerState};
 pub use workers::RUNNING_MAX_DEFAULT;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
