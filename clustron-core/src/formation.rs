@@ -17,8 +17,10 @@ use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
 
-/// How often a node without a cluster greets the others.
-const GREET_EVERY: Duration = Duration::from_millis(100);
+/// How long a node without a cluster waits before it greets the others again: at first hardly,
+/// since they may be starting at this very moment, then longer and longer.
+const GREET_AGAIN_FIRST: Duration = Duration::from_millis(15);
+const GREET_AGAIN_MAX: Duration = Duration::from_millis(200);
 
 /// How long an answer to a greeting may take.
 const GREET_DEADLINE: Duration = Duration::from_millis(500);
@@ -109,6 +111,7 @@ impl Formation {
         let mut committed_at = None;
         let mut join_via = None;
         let mut said_at = Instant::now();
+        let mut pause = GREET_AGAIN_FIRST;
         loop {
             if self.is_in() {
                 return Ok(Formed::Yes);
@@ -145,7 +148,8 @@ impl Formation {
                     }
                 }
             }
-            self.pause().await;
+            self.pause(pause).await;
+            pause = (pause * 3 / 2).min(GREET_AGAIN_MAX);
         }
     }
 
@@ -326,10 +330,10 @@ impl Formation {
     }
 
     /// Until the next greeting, or until something is agreed.
-    async fn pause(&self) {
+    async fn pause(&self, pause: Duration) {
         let mut agreed = self.agreed.clone();
         agreed.mark_unchanged();
-        let _ = tokio::time::timeout(GREET_EVERY, agreed.changed()).await;
+        let _ = tokio::time::timeout(pause, agreed.changed()).await;
     }
 
     /// The cluster this node belongs to, and whether the cluster is real.

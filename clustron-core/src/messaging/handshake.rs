@@ -39,6 +39,9 @@ pub(crate) enum Lane {
     Control,
     /// Messages of modules and applications.
     Data,
+    /// Nothing: the initiator only wants to know who answers, and closes. That is no lost
+    /// connection, or one look would make the other side look in turn, without end.
+    Look,
 }
 
 /// What one node says about itself when it connects or accepts.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::MessageError;
+use super::frame::FrameError;
 use super::handshake::{self, Established, HandshakeError, Lane, Refusal};
 use super::session::Session;
 use super::{NodeId, Shared};
@@ -33,6 +34,19 @@ impl DialError {
             }
             Self::Handshake(_) => false,
         }
+    }
+
+    /// Whether the connection came about and then broke: the process is ending, or busy beyond its
+    /// means.
+    pub(super) fn is_broken(&self) -> bool {
+        let error = match self {
+            Self::Connect(error)
+            | Self::Handshake(HandshakeError::Frame(FrameError::Io(error))) => error.kind(),
+            Self::Handshake(HandshakeError::Closed) => return true,
+            Self::Handshake(_) => return false,
+        };
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        matches!(error, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
     }
 
     pub(super) fn into_message_error(self, node: NodeId, addr: String) -> MessageError {

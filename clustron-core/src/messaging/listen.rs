@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::handshake::{self, HandshakeError};
+use super::handshake::{self, HandshakeError, Lane};
 use super::session::Session;
 use super::{Messenger, Shared};
 use crate::transport::{Listener, Stream};
@@ -50,7 +50,9 @@ async fn take_in(shared: &Arc<Shared>, stream: Box<dyn Stream>, from: &str) {
         Ok(established) => {
             Messenger { shared: shared.clone() }
                 .learn_address(established.peer.node.id, &established.peer.node.addr);
-            Session::start(shared, established);
+            if established.peer.lane != Lane::Look {
+                Session::start(shared, established);
+            }
         }
         Err(HandshakeError::RefusedHere(refusal)) => shared.refused(&refusal),
         Err(HandshakeError::Version { ours, theirs }) => {

@@ -60,6 +60,9 @@ pub(crate) struct Shared {
     tasks: Tasks,
 }
 
+/// How long to wait before looking again at an address where a handshake broke.
+const LOOK_AGAIN_AFTER_MS: [u64; 4] = [5, 10, 20, 40];
+
 impl Shared {
     fn connection_lost(&self, peer: NodeId) {
         // A full queue means that the detector has plenty of evidence to look at already; its
@@ -205,17 +208,28 @@ impl Messenger {
 
     /// Opens a connection to an address, learns who lives there, and closes it.
     pub(crate) async fn introduce(&self, addr: &str) -> Result<Hello, DialError> {
-        let established = link::dial(&self.shared, addr, Lane::Control, None).await?;
+        let established = link::dial(&self.shared, addr, Lane::Look, None).await?;
         self.learn_address(established.peer.node.id, &established.peer.node.addr);
         Ok(established.peer)
     }
 
     /// Opens a fresh connection to see whether the same node still lives at its address.
+    ///
+    /// The kernel goes on taking connections for a process that is being killed until it comes to
+    /// close the listener, and then resets them. So one that breaks in the handshake says that
+    /// something is going on there, and another look a moment later says what.
     pub(crate) async fn verify(&self, node: NodeId) -> Result<(), MessageError> {
-        let addr = self.shared.address(node)?;
-        match link::dial(&self.shared, &addr, Lane::Control, Some(node)).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into_message_error(node, addr)),
+        let mut pauses = LOOK_AGAIN_AFTER_MS.into_iter();
+        loop {
+            let addr = self.shared.address(node)?;
+            let error = match link::dial(&self.shared, &addr, Lane::Look, Some(node)).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match pauses.next().filter(|_| error.is_broken()) {
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                None => return Err(error.into_message_error(node, addr)),
+            }
         }
     }
 

@@ -1,8 +1,12 @@
 use super::*;
 use crate::identity::{ClusterName, Incarnation, NodeInfo, NodeName, Role};
-use crate::transport::MemoryNetwork;
+use crate::transport::{Listener, MemoryNetwork, Stream, Transport};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Add(u32, u32);
@@ -24,7 +28,14 @@ async fn node(
     name: &str,
     id: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
-    let transport = Arc::new(network.host(name));
+    node_over(Arc::new(network.host(name)), name, id).await
+}
+
+async fn node_over(
+    transport: Arc<dyn Transport>,
+    name: &str,
+    id: u64,
+) -> (Messenger, mpsc::Receiver<PeerNews>) {
     let listener = transport.listen(&format!("{name}:1")).await.unwrap();
     let info = NodeInfo {
         id: NodeId(id),
@@ -132,4 +143,58 @@ async fn a_lost_connection_is_news_and_the_next_request_opens_a_new_one() {
     assert!(matches!(gone, MessageError::Unreachable { gone: true, .. }), "{gone}");
     let hello = a.introduce("b:1").await.unwrap();
     assert_eq!(hello.node.id, NodeId(3));
+}
+
+#[tokio::test]
+async fn a_look_at_a_peer_is_no_lost_connection_for_it() {
+    let network = MemoryNetwork::new();
+    let (a, _news) = node(&network, "a", 1).await;
+    let (b, mut news) = node(&network, "b", 2).await;
+    b.on_request(|_, Add(x, y)| async move { x + y });
+    for _ in 0..10 {
+        a.introduce("b:1").await.unwrap();
+        a.verify(NodeId(2)).await.unwrap();
+    }
+    // A real connection afterwards, whose end is the first and only news.
+    a.request(NodeId(2), Lane::Control, &Add(2, 3), SECOND).await.unwrap();
+    assert_eq!(b.shared.metrics.connections_open.get(), 1);
+    a.forget(NodeId(2));
+    assert_eq!(news.recv().await.unwrap(), PeerNews::ConnectionLost(NodeId(1)));
+    assert!(news.try_recv().is_err());
+}
+
+/// A process that is being killed: its listener still takes connections, and resets them, until it
+/// is closed.
+#[derive(Debug)]
+struct Dying {
+    network: MemoryNetwork,
+    resets: AtomicUsize,
+}
+
+impl Transport for Dying {
+    fn listen<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        async move { self.network.host("a").listen(addr).await }.boxed()
+    }
+
+    fn connect<'a>(&'a self, _addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        let left =
+            self.resets.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        let stream = match left {
+            Ok(_) => Ok(Box::new(tokio::io::duplex(64).0) as Box<dyn Stream>),
+            Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+        };
+        std::future::ready(stream).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_is_about_to_close_is_looked_at_again_until_it_has() {
+    for (resets, expected) in [(0, true), (1, true), (4, true), (5, false)] {
+        let dying = Dying { network: MemoryNetwork::new(), resets: AtomicUsize::new(resets) };
+        let (a, _news) = node_over(Arc::new(dying), "a", 1).await;
+        a.learn_address(NodeId(2), "b:1");
+        let error = a.verify(NodeId(2)).await.unwrap_err();
+        let MessageError::Unreachable { gone, .. } = error else { panic!("{error}") };
+        assert_eq!(gone, expected, "after {resets} resets");
+    }
 }

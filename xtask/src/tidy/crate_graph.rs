@@ -25,6 +25,11 @@ const RULES: &[Rule] = &[
         may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
         tests_may_use: &[],
     },
+    Rule {
+        package: "clustron-benches",
+        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
+        tests_may_use: &[],
+    },
     Rule { package: "xtask", may_use: &[], tests_may_use: &[] },
 ];
 

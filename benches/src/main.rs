@@ -1,0 +1,91 @@
+//! Measures what a cluster of Clustron nodes does and costs, on real processes on this machine.
+//!
+//! Each measurement is a subcommand that starts what it needs, prints a small table and ends. See
+//! the README beside this crate for what each one means.
+
+#![expect(clippy::print_stdout, reason = "the result is a table for people")]
+
+mod failover;
+mod figures;
+mod idle;
+mod node;
+mod nodes;
+mod process;
+mod quiet;
+mod said;
+mod starts;
+mod table;
+mod watcher;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// How long anything that should happen soon may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Failover, idle cost, false alarms and starts of three real nodes.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kill the leader again and again: how long until the next one leads, beside etcd.
+    Failover(failover::Arguments),
+    /// What three nodes cost that have nothing to do.
+    Idle(idle::Arguments),
+    /// Whether a cluster without faults stays as it is, also on a busy machine.
+    Quiet(quiet::Arguments),
+    /// Three nodes started at once: how long until they have one leader.
+    Starts(starts::Arguments),
+    /// Run one node, for the other commands.
+    #[command(hide = true)]
+    Node(node::Arguments),
+    /// Use up one core until standard input ends.
+    #[command(hide = true)]
+    Spin,
+    /// Become another program that dies with the one that started it.
+    #[command(hide = true)]
+    Tied(process::Tied),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,openraft=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments.command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a command. Gives whether what must hold held.
+fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Failover(arguments) => with_runtime(failover::run(&arguments)),
+        Command::Idle(arguments) => with_runtime(idle::run(&arguments)),
+        Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
+        Command::Starts(arguments) => starts::run(&arguments),
+        Command::Node(arguments) => with_runtime(node::run(arguments)),
+        Command::Tied(tied) => match tied.exec()? {},
+        Command::Spin => {
+            process::spin();
+            Ok(true)
+        }
+    }
+}
+
+fn with_runtime(measurement: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build()?.block_on(measurement)
+}

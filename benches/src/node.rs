@@ -1,0 +1,95 @@
+//! One node of a measured cluster, in a process of its own.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clustron_core::{Cluster, ClusterEvent, ClusterStatus};
+use clustron_scheduler::Scheduler;
+use tokio::io::AsyncReadExt;
+
+use crate::said::{LOST, Leading, SUSPECTS, Sees, unix_us};
+
+/// The name of every measured cluster.
+pub(crate) const CLUSTER: &str = "clustron-bench";
+
+/// What one node needs to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The node's name.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where to listen.
+    #[arg(long)]
+    pub(crate) listen: String,
+    /// Where the nodes are to be found.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) seeds: Vec<String>,
+    /// Install the scheduler with one job that is due every second.
+    #[arg(long)]
+    pub(crate) jobs: bool,
+}
+
+/// Runs the node until standard input ends. It then ends as in a crash.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let mut builder = Cluster::builder(CLUSTER)
+        .name(arguments.name)
+        .listen(arguments.listen)
+        .seeds(arguments.seeds);
+    if arguments.jobs {
+        let work = |_job| async { Ok::<(), String>(()) };
+        builder.install(Scheduler::new().every("second", Duration::from_secs(1), work)?);
+    }
+    let ended = stdin_ends();
+    tokio::pin!(ended);
+    let cluster = tokio::select! {
+        started = builder.start() => started.context("the node did not start")?,
+        () = &mut ended => return Ok(true),
+    };
+    let (mut status, mut events) = (cluster.watch(), cluster.events());
+    let mut teller = Teller::default();
+    loop {
+        teller.tell(&status.borrow_and_update());
+        tokio::select! {
+            biased;
+            () = &mut ended => return Ok(true),
+            changed = status.changed() => changed.context("the node has ended")?,
+            event = events.next() => match event.context("the node has ended")? {
+                ClusterEvent::NodeSuspected { node, reason } => {
+                    println!("{SUSPECTS}{node} {reason}");
+                }
+                ClusterEvent::LeaderLost(epoch) => println!("{LOST}{epoch}"),
+                _ => {}
+            },
+        }
+    }
+}
+
+/// Prints what is new.
+#[derive(Default)]
+struct Teller {
+    leading: Option<u64>,
+    seen: Option<Sees>,
+}
+
+impl Teller {
+    fn tell(&mut self, status: &ClusterStatus) {
+        let leading = status.leading.map(|epoch| epoch.0);
+        if self.leading != leading {
+            self.leading = leading;
+            if let Some(epoch) = leading {
+                println!("{}", Leading { epoch, at_us: unix_us() });
+            }
+        }
+        let leader = status.leader.as_ref().map(|leader| (&leader.name, leader.epoch.0));
+        let sees = Sees::now(status.cluster, leader, status.voters.len());
+        if self.seen.as_ref().is_none_or(|seen| !seen.is_as(&sees)) {
+            println!("{sees}");
+            self.seen = Some(sees);
+        }
+    }
+}
+
+async fn stdin_ends() {
+    let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
+    while matches!(stdin.read(&mut buffer).await, Ok(n) if n > 0) {}
+}
