@@ -96,7 +96,7 @@ impl<S: ReplicatedState> Replicated<S> {
     }
 
     /// Reads this node's copy, which may be behind the leader's: call
-    /// [`Cluster::barrier`](crate::Cluster::barrier) first for a linearizable read. Applying waits
+    /// [`barrier`](crate::ClusterHandle::barrier) first for a linearizable read. Applying waits
     /// while `read` runs, so copy out what you need.
     pub fn read<T>(&self, read: impl FnOnce(&S) -> T) -> T {
         read(&self.copy.state.read().unwrap_or_else(PoisonError::into_inner))
