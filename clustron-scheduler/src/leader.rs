@@ -1,5 +1,6 @@
 //! The scheduler's work on the leader: claims what is due, sends the orders, moves what is stuck.
 
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::metrics::SchedulerMetrics;
 use crate::planner::Planner;
 use crate::scheduler::Jobs;
 use crate::state::SchedulerState;
+use crate::worker::is_current;
 use crate::workers::Workers;
 
 /// How long one proposal may take. The leader does not wait longer for one that a failing majority
@@ -34,15 +36,12 @@ const EXCLUDED_FOR: Duration = Duration::from_secs(1);
 /// The leader looks at the clock this often at least, since it may be set.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Orders whose fate the leader has not heard yet; beyond it, orders wait.
-const ORDERS: usize = 1024;
-
-/// What became of an order that was not taken.
-struct NotTaken {
-    job: JobName,
+/// What became of an order.
+struct News {
+    run: Run,
     worker: NodeId,
-    /// The worker will not take this job while it runs, rather than not now.
-    for_good: bool,
+    /// `None`: it was taken after all. Otherwise it was refused, for good or for now.
+    refused: Option<bool>,
 }
 
 /// An attempt to run, and who is to run it.
@@ -56,7 +55,10 @@ pub(crate) struct Leader {
     leadership: Leadership,
     planner: Planner,
     workers: Workers,
-    orders: mpsc::Sender<Order>,
+    /// Bounded by the running attempts in the state: each is ordered once, and again only by the
+    /// next leader. The same bounds the news about them. Waiting for room in either could stop
+    /// the planner and the dispatcher for each other's sake.
+    orders: mpsc::UnboundedSender<Order>,
     metrics: Arc<SchedulerMetrics>,
 }
 
@@ -79,7 +81,8 @@ impl Leader {
             async move {
                 // A majority that comes and goes makes single steps fail; the epoch goes on.
                 while !leadership.is_cancelled() {
-                    let (orders, orders_rx) = mpsc::channel(ORDERS);
+                    // Bounded as said at `Leader::orders`.
+                    let (orders, orders_rx) = mpsc::unbounded_channel();
                     let leader = Self {
                         clock: cluster.clock(),
                         planner: state.read(Planner::new),
@@ -102,8 +105,9 @@ impl Leader {
         });
     }
 
-    async fn serve(mut self, jobs: &Jobs, orders: mpsc::Receiver<Order>) -> Lost {
-        let (news_tx, news) = mpsc::channel(ORDERS);
+    async fn serve(mut self, jobs: &Jobs, orders: mpsc::UnboundedReceiver<Order>) -> Lost {
+        // Bounded as said at `Leader::orders`.
+        let (news_tx, news) = mpsc::unbounded_channel();
         let dispatcher = Dispatcher {
             cluster: self.cluster.clone(),
             state: self.state.clone(),
@@ -111,12 +115,17 @@ impl Leader {
             metrics: self.metrics.clone(),
         };
         let planning = async {
+            // What this leader proposed before, in an attempt that it gave up, is applied by then.
+            if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err() {
+                return Lost;
+            }
+            self.planner = self.state.read(Planner::new);
             for (spec, _) in jobs.values() {
                 if let Err(lost) = self.define(spec).await {
                     return lost;
                 }
             }
-            self.resend().await;
+            self.resend();
             self.plan(news).await
         };
         tokio::select! {
@@ -127,11 +136,16 @@ impl Leader {
 
     /// Tells the cluster of a job in the code. Ticks of an older definition are taken first.
     async fn define(&mut self, spec: &JobSpec) -> Result<(), Lost> {
-        loop {
+        let known =
+            |state: &SchedulerState| state.job(&spec.name).is_some_and(|job| job.spec() == spec);
+        while !self.state.read(known) {
             let at = self.clock.now();
             while !self.planner.is_settled(&spec.name, at) {
                 self.follow_view();
                 let commands = self.state.read(|s| self.planner.due(s, at, &mut self.workers));
+                if commands.is_empty() {
+                    break;
+                }
                 self.propose_all(commands).await?;
             }
             match self.propose(Command::Define { spec: spec.clone(), at }).await? {
@@ -143,60 +157,67 @@ impl Leader {
                 _ => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// Sends every running attempt's order once more: the leader before may have claimed the tick
     /// and never have come to send it. A worker that has it already says so.
-    async fn resend(&self) {
+    fn resend(&self) {
         let running = self.state.read(|state| {
             let open = state.open_ticks();
             open.filter_map(|(job, firing)| job.run(firing.scheduled)).collect::<Vec<_>>()
         });
         for (worker, run) in running {
-            self.order(worker, run).await;
+            self.order(worker, run);
         }
     }
 
-    async fn plan(&mut self, mut news: mpsc::Receiver<NotTaken>) -> Lost {
+    async fn plan(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Lost {
         let mut changes = self.state.applied();
         let mut status = self.cluster.watch();
         let mut readmit = FuturesUnordered::new();
         loop {
             changes.mark_unchanged();
             status.mark_unchanged();
+            while let Ok(news) = news.try_recv() {
+                readmit.extend(self.take_news(news));
+            }
             self.follow_view();
             self.state.read(|state| self.planner.note_open(state));
             let now = self.clock.now();
-            let mut commands = self.state.read(|s| self.planner.due(s, now, &mut self.workers));
-            let due = !commands.is_empty();
-            if !due {
-                commands = self.state.read(|s| self.planner.repairs(s, &mut self.workers, now));
-            }
-            let proposed = !commands.is_empty();
-            if self.propose_all(commands).await.is_err() {
-                return Lost;
-            }
-            if proposed {
+            let commands = self.state.read(|state| {
+                let mut commands = self.planner.due(state, now, &mut self.workers);
+                commands.extend(self.planner.repairs(state, &mut self.workers, now));
+                commands
+            });
+            if !commands.is_empty() {
+                if self.propose_all(commands).await.is_err() {
+                    return Lost;
+                }
                 continue;
             }
             tokio::select! {
                 biased;
                 () = self.leadership.cancelled() => return Lost,
-                Some(not_taken) = news.recv() => {
-                    self.workers.exclude(&not_taken.job, not_taken.worker);
-                    if !not_taken.for_good {
-                        readmit.push(async move {
-                            tokio::time::sleep(EXCLUDED_FOR).await;
-                            not_taken.worker
-                        });
-                    }
-                }
-                Some(worker) = readmit.next() => self.workers.readmit_node(worker),
+                Some(news) = news.recv() => readmit.extend(self.take_news(news)),
+                Some((job, worker)) = readmit.next() => self.workers.readmit(&job, worker),
                 Ok(()) = changes.changed() => {}
                 Ok(()) = status.changed() => {}
                 () = tokio::time::sleep(self.until_due(now)) => {}
             }
         }
+    }
+
+    /// Takes in what became of an order. Gives when its worker may have the job again, where it
+    /// may.
+    fn take_news(&mut self, news: News) -> Option<impl Future<Output = (JobName, NodeId)> + use<>> {
+        self.planner.note_order(&news.run, news.refused.is_some());
+        let for_good = news.refused?;
+        self.workers.exclude(&news.run.job, news.worker, for_good);
+        (!for_good).then_some(async move {
+            tokio::time::sleep(EXCLUDED_FOR).await;
+            (news.run.job, news.worker)
+        })
     }
 
     fn until_due(&self, now: Timestamp) -> Duration {
@@ -232,7 +253,7 @@ impl Leader {
             self.state.read(|state| self.planner.note_job(state, command.job()));
         }
         for (command, reply) in proposed {
-            self.follow(&command, reply?).await;
+            self.follow(&command, reply?);
         }
         Ok(())
     }
@@ -245,7 +266,7 @@ impl Leader {
     }
 
     /// Acts on what a command was answered.
-    async fn follow(&self, command: &Command, reply: Reply) {
+    fn follow(&self, command: &Command, reply: Reply) {
         let scheduled = match (command, &reply) {
             (Command::Claim { scheduled, .. }, Reply::Claimed { start, .. }) => {
                 self.metrics.claims.inc();
@@ -268,13 +289,13 @@ impl Leader {
         };
         let order = self.state.read(|s| s.job(command.job()).and_then(|job| job.run(scheduled)));
         if let Some((worker, run)) = order {
-            self.order(worker, run).await;
+            self.order(worker, run);
         }
     }
 
-    async fn order(&self, worker: NodeId, run: Run) {
+    fn order(&self, worker: NodeId, run: Run) {
         // The dispatcher ends only together with this planner.
-        let _ = self.orders.send((worker, run)).await;
+        let _ = self.orders.send((worker, run));
     }
 }
 
@@ -285,23 +306,22 @@ impl From<ProposeError> for Lost {
     }
 }
 
-/// Delivers orders, each until it is certain what became of it.
-#[derive(Clone)]
+/// Delivers orders, each until its worker has it or it is not wanted any more.
 struct Dispatcher {
     cluster: ClusterHandle,
     state: Replicated<SchedulerState>,
-    news: mpsc::Sender<NotTaken>,
+    news: mpsc::UnboundedSender<News>,
     metrics: Arc<SchedulerMetrics>,
 }
 
 impl Dispatcher {
-    async fn run(self, mut orders: mpsc::Receiver<Order>) {
+    async fn run(self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut under_way = FuturesUnordered::new();
         loop {
             tokio::select! {
                 biased;
                 Some(()) = under_way.next() => {}
-                order = orders.recv(), if under_way.len() < ORDERS => match order {
+                order = orders.recv() => match order {
                     Some((worker, run)) => under_way.push(self.deliver(worker, run)),
                     None => return,
                 },
@@ -310,36 +330,33 @@ impl Dispatcher {
     }
 
     async fn deliver(&self, worker: NodeId, run: Run) {
-        let for_good = loop {
-            let asked = self.cluster.request(worker, &run, ORDER_DEADLINE).await;
-            match asked {
+        let mut told = false;
+        let tell = |refused| {
+            // The planner ends only together with this dispatcher.
+            let _ = self.news.send(News { run: run.clone(), worker, refused });
+        };
+        while is_current(&self.state, &run) {
+            let refused = match self.cluster.request(worker, &run, ORDER_DEADLINE).await {
                 Ok(RunReply::Accepted | RunReply::AlreadyRunning | RunReply::AlreadyFinished) => {
+                    if told {
+                        tell(None);
+                    }
                     return;
                 }
-                Ok(RunReply::NoHandler) => break true,
-                Ok(RunReply::Busy) => break false,
+                Ok(RunReply::NoHandler) => Some(true),
+                Ok(RunReply::Busy) => Some(false),
                 Err(error) => {
                     self.metrics.orders_undelivered.inc();
                     tracing::debug!(%worker, job = %run.job, %error, "an order was not confirmed");
-                    if error.outcome() == Outcome::NotApplied {
-                        break false;
-                    }
+                    // Without an answer it may have been taken: nobody else gets it for that.
+                    (error.outcome() == Outcome::NotApplied).then_some(false)
                 }
-            }
-            // It may have been taken. Ask again, unless the attempt has been replaced or is over.
-            if !self.is_current(&run) {
-                return;
+            };
+            if refused.is_some() && !told {
+                told = true;
+                tell(refused);
             }
             tokio::time::sleep(ORDER_AGAIN_AFTER).await;
-        };
-        let not_taken = NotTaken { job: run.job, worker, for_good };
-        let _ = self.news.send(not_taken).await;
-    }
-
-    fn is_current(&self, run: &Run) -> bool {
-        self.state.read(|state| {
-            let newest = state.job(&run.job).and_then(|job| job.run(run.scheduled));
-            newest.is_some_and(|(_, newest)| newest.token == run.token)
-        })
+        }
     }
 }

@@ -4,11 +4,11 @@ mod backlog;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clustron_core::Timestamp;
+use clustron_core::{FencingToken, Timestamp};
 
 use crate::job::{JobName, Overlap};
 use crate::job_state::Job;
-use crate::message::Command;
+use crate::message::{Command, Run};
 use crate::state::SchedulerState;
 use crate::workers::Workers;
 use backlog::Backlog;
@@ -44,6 +44,8 @@ pub(crate) struct Planner {
     agenda: BTreeSet<(Timestamp, JobName)>,
     due_at: BTreeMap<JobName, Timestamp>,
     open: BTreeSet<JobName>,
+    /// Attempts that their worker has refused to start, by tick.
+    refused: BTreeMap<(JobName, Timestamp), FencingToken>,
 }
 
 impl Planner {
@@ -65,6 +67,20 @@ impl Planner {
     pub(crate) fn note_open(&mut self, state: &SchedulerState) {
         for name in self.open.clone() {
             self.note(&name, state.job(&name));
+        }
+        self.refused.retain(|(name, scheduled), token| {
+            let newest = state.job(name).and_then(|job| job.run(*scheduled));
+            newest.is_some_and(|(_, run)| run.token == *token)
+        });
+    }
+
+    /// Remembers whether an attempt's worker has refused to start it, so that it is given to
+    /// another, or has started it after all.
+    pub(crate) fn note_order(&mut self, run: &Run, refused: bool) {
+        let tick = (run.job.clone(), run.scheduled);
+        match refused {
+            true => drop(self.refused.insert(tick, run.token)),
+            false => drop(self.refused.remove(&tick)),
         }
     }
 
@@ -112,7 +128,7 @@ impl Planner {
     }
 
     /// The commands that give waiting ticks a worker, as far as they may start, and running ones
-    /// another if theirs is gone or was excluded from the job. At most [`BATCH_MAX`].
+    /// another if theirs is gone or has refused to start them. At most [`BATCH_MAX`].
     ///
     /// A tick for which no worker is free stays as it is until a later call. `at` is recorded.
     pub(crate) fn repairs(
@@ -126,7 +142,15 @@ impl Planner {
         for (name, job) in self.open.iter().filter_map(|name| Some((name, state.job(name)?))) {
             let lost = job.open().filter_map(|firing| {
                 let worker = firing.worker?;
-                (!workers.may_run(name, worker)).then(|| (firing, format!("{worker} is gone")))
+                let refused = self.refused.get(&(name.clone(), firing.scheduled));
+                let why = if !workers.contains(worker) {
+                    "is gone"
+                } else if refused.is_some() && refused == firing.token.as_ref() {
+                    "did not take it"
+                } else {
+                    return None;
+                };
+                Some((firing, format!("{worker} {why}")))
             });
             let waiting = job.startable().map(|firing| (firing, "its turn".to_owned()));
             let mut wanted: Vec<_> = lost.collect();

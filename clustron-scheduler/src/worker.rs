@@ -6,11 +6,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clustron_core::{ClusterHandle, FencingToken, Message, Replicated, Request, Timestamp};
+use clustron_core::{ClusterHandle, Message, ProposeError, Replicated, Request, Timestamp};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::JobContext;
+use crate::firing::{ERROR_BYTES_MAX, bounded};
 use crate::job::JobName;
 use crate::message::{Command, Reply, Run, RunReply, RunResult};
 use crate::metrics::SchedulerMetrics;
@@ -19,6 +20,9 @@ use crate::state::SchedulerState;
 
 /// How long one try to have a result recorded may take.
 const REPORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often running attempts are told that they were replaced.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// How long to wait before the next try.
 const REPORT_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -33,9 +37,17 @@ impl Request for Run {
 
 /// An attempt that is not done with: it runs, or its result is not recorded yet.
 struct Attempt {
-    token: FencingToken,
+    run: Run,
     ended: bool,
     cancel: CancellationToken,
+}
+
+/// Whether an attempt is its tick's newest, and the tick open, as far as this copy knows.
+pub(crate) fn is_current(state: &Replicated<SchedulerState>, run: &Run) -> bool {
+    state.read(|state| {
+        let newest = state.job(&run.job).and_then(|job| job.run(run.scheduled));
+        newest.is_some_and(|(_, newest)| newest.token == run.token)
+    })
 }
 
 /// The attempts on this node, at most `running_max` and the results that wait to be recorded.
@@ -65,11 +77,7 @@ impl Worker {
             attempts: Mutex::default(),
             metrics,
         });
-        let closing = worker.clone();
-        cluster.spawn("scheduler: tell jobs of the shutdown", async move {
-            closing.cluster.closing().await;
-            closing.lock().values().for_each(|attempt| attempt.cancel.cancel());
-        });
+        cluster.spawn("scheduler: stop what should not run", worker.clone().keep_told());
         cluster.on_request(move |_from, run: Run| std::future::ready(worker.clone().accept(run)));
     }
 
@@ -83,22 +91,29 @@ impl Worker {
             let mut attempts = self.lock();
             let key = (run.job.clone(), run.scheduled);
             match attempts.get(&key) {
-                Some(known) if known.token == run.token => {
+                Some(known) if known.run.token == run.token => {
                     return match known.ended {
                         true => RunReply::AlreadyFinished,
                         false => RunReply::AlreadyRunning,
                     };
                 }
                 // An order that was overtaken by a newer one for the same tick.
-                Some(known) if known.token > run.token => return RunReply::AlreadyFinished,
-                // The newer attempt is the one that counts; tell the older to stop.
-                Some(known) => known.cancel.cancel(),
-                None => {}
+                Some(known) if known.run.token > run.token => return RunReply::AlreadyFinished,
+                Some(_) | None => {}
             }
-            if attempts.len() >= self.running_max || self.cluster.is_closing() {
+            if self.is_over(&run) {
+                // A copy that was long under way, of an order that was carried out since.
+                return RunReply::AlreadyFinished;
+            }
+            let running = attempts.values().filter(|attempt| !attempt.ended).count();
+            if running >= self.running_max || self.cluster.is_closing() {
                 return RunReply::Busy;
             }
-            let attempt = Attempt { token: run.token, ended: false, cancel: cancel.clone() };
+            // The newer attempt is the one that counts; tell the older to stop.
+            if let Some(older) = attempts.get(&key) {
+                older.cancel.cancel();
+            }
+            let attempt = Attempt { run: run.clone(), ended: false, cancel: cancel.clone() };
             attempts.insert(key, attempt);
         }
         let cluster = self.cluster.clone();
@@ -110,7 +125,12 @@ impl Worker {
         let clock = self.cluster.clock();
         let started = clock.now();
         self.metrics.lag.observe(started.saturating_since(run.scheduled).as_secs_f64());
-        let result = self.execute(&run, cancel).await;
+        let result = match self.execute(&run, cancel).await {
+            RunResult::Failed { error } => {
+                RunResult::Failed { error: bounded(error, ERROR_BYTES_MAX) }
+            }
+            RunResult::Ran => RunResult::Ran,
+        };
         match &result {
             RunResult::Ran => self.metrics.runs_ran.inc(),
             RunResult::Failed { error } => {
@@ -119,7 +139,7 @@ impl Worker {
             }
         };
         let key = (run.job.clone(), run.scheduled);
-        if let Some(attempt) = self.lock().get_mut(&key).filter(|a| a.token == run.token) {
+        if let Some(attempt) = self.lock().get_mut(&key).filter(|a| a.run.token == run.token) {
             attempt.ended = true;
         }
         let report = Command::Finish {
@@ -132,8 +152,11 @@ impl Worker {
             finished: clock.now(),
         };
         self.report(&report).await;
+        // Until this node's own copy knows it too, this is what tells a repeated order apart.
+        let mut applied = self.state.applied();
+        while !self.is_over(&run) && applied.changed().await.is_ok() {}
         let mut attempts = self.lock();
-        if attempts.get(&key).is_some_and(|attempt| attempt.token == run.token) {
+        if attempts.get(&key).is_some_and(|attempt| attempt.run.token == run.token) {
             attempts.remove(&key);
         }
     }
@@ -170,12 +193,47 @@ impl Worker {
                     return;
                 }
                 Ok(_) => return,
+                Err(error @ (ProposeError::TooLarge { .. } | ProposeError::Rejected(_))) => {
+                    tracing::error!(job = %report.job(), %error, "a result cannot be recorded");
+                    return;
+                }
                 Err(error) => {
                     tracing::debug!(job = %report.job(), %error, "a result is not recorded yet");
                     tokio::time::sleep(REPORT_AGAIN_AFTER).await;
                 }
             }
         }
+    }
+
+    /// Whether this node's copy knows of the attempt and that it is closed or replaced.
+    fn is_over(&self, run: &Run) -> bool {
+        let applied = *self.state.applied().borrow();
+        applied >= run.token.0 && !is_current(&self.state, run)
+    }
+
+    /// Tells attempts to stop: those that were replaced, and all when the node shuts down.
+    async fn keep_told(self: Arc<Self>) {
+        let mut applied = self.state.applied();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cluster.closing() => break,
+                changed = applied.changed() => if changed.is_err() { return },
+            }
+            let running: Vec<(Run, CancellationToken)> = {
+                let attempts = self.lock();
+                let running = attempts.values().filter(|attempt| !attempt.ended);
+                running.map(|attempt| (attempt.run.clone(), attempt.cancel.clone())).collect()
+            };
+            for (run, cancel) in running {
+                if self.is_over(&run) {
+                    cancel.cancel();
+                }
+            }
+            // Each look costs as much as is running, whatever the log is busy with.
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+        self.lock().values().for_each(|attempt| attempt.cancel.cancel());
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(JobName, Timestamp), Attempt>> {

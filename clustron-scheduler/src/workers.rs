@@ -1,6 +1,6 @@
 //! Who runs the next attempt: the least loaded node that may, ties in rotation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use clustron_core::NodeId;
@@ -18,7 +18,8 @@ pub const RUNNING_MAX_DEFAULT: NonZeroU32 = match NonZeroU32::new(1_024) {
 pub(crate) struct Workers {
     alive: BTreeMap<NodeId, u32>,
     running_max: u32,
-    excluded: BTreeMap<JobName, BTreeSet<NodeId>>,
+    /// Who gets no attempts of a job, and whether for as long as it is there.
+    excluded: BTreeMap<(JobName, NodeId), bool>,
     last: Option<NodeId>,
 }
 
@@ -47,26 +48,24 @@ impl Workers {
     /// Removes a node, and forgets what it was excluded from.
     pub(crate) fn leave(&mut self, node: NodeId) {
         self.alive.remove(&node);
-        self.excluded.retain(|_, nodes| {
-            nodes.remove(&node);
-            !nodes.is_empty()
-        });
+        self.excluded.retain(|(_, excluded), _| *excluded != node);
     }
 
-    /// Keeps a node from the attempts of one job, for example because it has no handler for it.
-    /// No effect on a node that is not there.
-    pub(crate) fn exclude(&mut self, job: &JobName, node: NodeId) {
+    /// Keeps a node from further attempts of one job: for as long as it is there, because it has no
+    /// handler for it, or until it is readmitted. What it runs already it keeps. No effect on a
+    /// node that is not there.
+    pub(crate) fn exclude(&mut self, job: &JobName, node: NodeId, for_good: bool) {
         if self.alive.contains_key(&node) {
-            self.excluded.entry(job.clone()).or_default().insert(node);
+            *self.excluded.entry((job.clone(), node)).or_default() |= for_good;
         }
     }
 
-    /// Lets one node have attempts of every job again, for example after it registered a handler.
-    pub(crate) fn readmit_node(&mut self, node: NodeId) {
-        self.excluded.retain(|_, nodes| {
-            nodes.remove(&node);
-            !nodes.is_empty()
-        });
+    /// Lets a node have attempts of the job again, unless it was excluded for good.
+    pub(crate) fn readmit(&mut self, job: &JobName, node: NodeId) {
+        let key = (job.clone(), node);
+        if self.excluded.get(&key) == Some(&false) {
+            self.excluded.remove(&key);
+        }
     }
 
     /// Takes the committed loads, which drops choices whose command never committed.
@@ -79,12 +78,12 @@ impl Workers {
     /// Chooses a node for one attempt and counts it there; `None` if nobody is there, or all are
     /// full or excluded.
     pub(crate) fn pick(&mut self, job: &JobName) -> Option<NodeId> {
-        let excluded = self.excluded.get(job);
+        let excluded = &self.excluded;
         let (node, running) = self
             .alive
             .iter_mut()
             .filter(|(node, running)| {
-                **running < self.running_max && !excluded.is_some_and(|nodes| nodes.contains(node))
+                **running < self.running_max && !excluded.contains_key(&(job.clone(), **node))
             })
             // Among equals the next id after the last choice, round the circle.
             .min_by_key(|(node, running)| (**running, Some(**node) <= self.last, **node))?;
@@ -96,11 +95,6 @@ impl Workers {
     /// Whether the node is there.
     pub(crate) fn contains(&self, node: NodeId) -> bool {
         self.alive.contains_key(&node)
-    }
-
-    /// Whether the node is there and not excluded from this job.
-    pub(crate) fn may_run(&self, job: &JobName, node: NodeId) -> bool {
-        self.contains(node) && !self.excluded.get(job).is_some_and(|nodes| nodes.contains(&node))
     }
 
     /// The nodes that are there, and how many attempts each runs.
@@ -147,21 +141,29 @@ mod tests {
     #[test]
     fn full_and_excluded_nodes_are_not_chosen() {
         let mut workers = workers(2, 1);
-        workers.exclude(&job(), NodeId(1));
-        assert!(!workers.may_run(&job(), NodeId(1)));
+        workers.exclude(&job(), NodeId(1), false);
         assert_eq!(workers.pick(&job()), Some(NodeId(2)));
         assert_eq!(workers.pick(&job()), None);
-        workers.readmit_node(NodeId(1));
+        workers.readmit(&job(), NodeId(1));
         assert_eq!(workers.pick(&job()), Some(NodeId(1)));
+        assert_eq!(workers.pick(&job()), None);
+    }
+
+    #[test]
+    fn a_lasting_exclusion_outlives_a_passing_one() {
+        let mut workers = workers(1, 9);
+        workers.exclude(&job(), NodeId(1), true);
+        workers.exclude(&job(), NodeId(1), false);
+        workers.readmit(&job(), NodeId(1));
         assert_eq!(workers.pick(&job()), None);
     }
 
     #[test]
     fn a_node_that_left_is_forgotten_with_its_exclusions() {
         let mut workers = workers(1, 1);
-        workers.exclude(&job(), NodeId(1));
+        workers.exclude(&job(), NodeId(1), true);
         workers.leave(NodeId(1));
-        workers.exclude(&job(), NodeId(1));
+        workers.exclude(&job(), NodeId(1), true);
         assert_eq!(workers.pick(&job()), None);
         workers.join(NodeId(1));
         assert_eq!(workers.pick(&job()), Some(NodeId(1)));

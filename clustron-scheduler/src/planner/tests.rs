@@ -203,11 +203,20 @@ fn ticks_of_a_lost_or_unable_worker_move_and_waiting_ones_start() {
         [Command::Assign { after: Some(_), worker: NodeId(2), why, .. }] if why.contains("is gone")
     ));
     led.apply_all(moved);
-    led.workers.exclude(&name("single"), NodeId(2));
+    let run = led.state.job(&name("single")).unwrap().run(s(1)).unwrap().1;
+    led.workers.exclude(&name("single"), NodeId(2), false);
+    assert!(repairs(&mut led).is_empty(), "what runs there goes on");
+    led.planner.note_order(&run, true);
     assert!(repairs(&mut led).is_empty(), "nobody else is there");
+    led.planner.note_order(&run, false);
     led.workers.join(NodeId(3));
+    assert!(repairs(&mut led).is_empty(), "it was taken after all");
+    led.planner.note_order(&run, true);
     let moved = repairs(&mut led);
-    assert!(matches!(moved.as_slice(), [Command::Assign { worker: NodeId(3), .. }]));
+    assert!(matches!(
+        moved.as_slice(),
+        [Command::Assign { worker: NodeId(3), why, .. }] if why.contains("did not take it")
+    ));
     led.apply_all(moved);
     let token = led.state.job(&name("buffered")).unwrap().run(s(1)).unwrap().1.token;
     led.apply(Command::Finish {
