@@ -2,9 +2,10 @@
 //!
 //! Like people who meet for the first time at a station: everybody tells everybody whom they see.
 //! Only when all see the same group, large enough, does the one with the lowest number say "we are
-//! it". Whoever meets somebody of an existing group joins that instead. The group is real only once
-//! *each* of its founders follows the first leader (see `control::reign`), so two overlapping
-//! groups can never both become real.
+//! it". Whoever meets somebody of an existing group joins that instead. The group is real only
+//! once *each* of its founders follows the first leader (see `control::reign`) and a majority of
+//! them has committed so. Where every member is expected, as by default, two groups would need the
+//! same founders, and each founder follows one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,14 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{ClusterId, NodeId, NodeInfo};
 
-/// A peer that has not been heard for this long is not seen any more.
-const SEEN_FOR: Duration = Duration::from_secs(2);
-
-/// A peer's report is no ground to found on when it is older than this.
-const FRESH_FOR: Duration = Duration::from_secs(1);
-
 /// The most acquaintances that one greeting passes on.
 const ACQUAINTANCES_MAX: usize = 64;
+
+/// The most nodes that are kept in mind on the way in.
+const PEERS_MAX: usize = 1024;
 
 /// What a node tells a node that it does not share a cluster with yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,24 +52,33 @@ struct Peer {
 pub(crate) struct Bootstrap {
     me: NodeInfo,
     expect: usize,
+    /// A peer that has not been heard for this long is not seen any more.
+    seen_for: Duration,
     peers: BTreeMap<NodeId, Peer>,
     heard_of: BTreeMap<NodeId, NodeInfo>,
 }
 
 impl Bootstrap {
-    /// `expect` is how many members, this one among them, must see each other to found a cluster.
-    pub(crate) fn new(me: NodeInfo, expect: usize) -> Self {
-        Self { me, expect, peers: BTreeMap::new(), heard_of: BTreeMap::new() }
+    /// `expect` is how many members, this one among them, must see each other to found a cluster;
+    /// `seen_for` how long one greeting counts, half of it as ground to found on.
+    pub(crate) fn new(me: NodeInfo, expect: usize, seen_for: Duration) -> Self {
+        Self { me, expect, seen_for, peers: BTreeMap::new(), heard_of: BTreeMap::new() }
     }
 
     /// Takes in what a peer says.
     pub(crate) fn heard(&mut self, now: Duration, greeting: Greeting) {
+        self.peers.retain(|_, peer| now < peer.at + self.seen_for);
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&greeting.node.id) {
+            return;
+        }
         for node in greeting.knows.iter().take(ACQUAINTANCES_MAX) {
-            if self.heard_of.len() < 16 * ACQUAINTANCES_MAX && node.id != self.me.id {
+            if self.heard_of.len() < PEERS_MAX && node.id != self.me.id && node.check().is_ok() {
                 self.heard_of.insert(node.id, node.clone());
             }
         }
-        self.heard_of.insert(greeting.node.id, greeting.node.clone());
+        if self.heard_of.len() < PEERS_MAX {
+            self.heard_of.insert(greeting.node.id, greeting.node.clone());
+        }
         self.peers.insert(greeting.node.id, Peer { greeting, at: now });
     }
 
@@ -97,7 +104,7 @@ impl Bootstrap {
 
     /// The decision as things stand.
     pub(crate) fn decide(&self, now: Duration) -> Decision {
-        let fresh = |peer: &&Peer| now < peer.at + FRESH_FOR;
+        let fresh = |peer: &&Peer| now < peer.at + self.seen_for / 2;
         for peer in self.peers.values().filter(fresh) {
             if let Some((cluster, true)) = peer.greeting.cluster {
                 return Decision::Join { cluster, via: peer.greeting.node.id };
@@ -121,7 +128,7 @@ impl Bootstrap {
     /// The members without a cluster that were heard lately, and this one if it is such.
     fn sees(&self, now: Duration) -> BTreeSet<NodeId> {
         let free = self.peers.values().filter(|peer| {
-            now < peer.at + SEEN_FOR
+            now < peer.at + self.seen_for
                 && peer.greeting.cluster.is_none()
                 && peer.greeting.node.is_member()
         });

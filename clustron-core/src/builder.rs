@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -63,7 +63,8 @@ impl Installer<'_> {
         F: FnOnce(ClusterHandle) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.builder.services.push((name, Box::new(|cluster| service(cluster).boxed())));
+        let services = self.builder.services.get_mut().unwrap_or_else(PoisonError::into_inner);
+        services.push((name, Box::new(|cluster| service(cluster).boxed())));
     }
 
     /// The node, once it has started.
@@ -80,7 +81,8 @@ pub struct ClusterBuilder {
     clock: Arc<dyn Clock>,
     modules: BTreeSet<String>,
     replicated: Modules,
-    services: Vec<(&'static str, Service)>,
+    /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
+    services: Mutex<Vec<(&'static str, Service)>>,
     late: LateCluster,
     twice: Option<&'static str>,
 }
@@ -104,7 +106,7 @@ impl ClusterBuilder {
             clock: Arc::new(SystemClock),
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
-            services: vec![],
+            services: Mutex::default(),
             late: LateCluster::default(),
             twice: None,
         }
@@ -200,6 +202,7 @@ impl ClusterBuilder {
             return Err(StartError::ModuleTwice(module));
         }
         let services = std::mem::take(&mut self.services);
+        let services = services.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut listen = self.config.listen.clone();
         loop {
             let listening = self.transport.listen(&listen).await;
@@ -284,11 +287,17 @@ impl ClusterBuilder {
             metrics: metrics.clone(),
             clock: self.clock.clone(),
             tasks: tasks.clone(),
-            services: Tasks::default(),
+            services: tasks.beside(),
             closing: CancellationToken::new(),
         });
         // From here on dropping `cluster` ends what has been started.
-        let cluster = Cluster::new(inner);
+        let cluster = Cluster::new(inner.clone());
+        // Outlives the node's tasks by what it takes to end Raft, which runs tasks of its own.
+        tokio::spawn(async move {
+            inner.tasks.node_ended().await;
+            inner.abort();
+            inner.control.stop().await;
+        });
         detection.run(config.membership.clone(), messenger.clone(), news, control.clone());
         tasks.spawn("status", status.keep(control.clone(), suspicions));
         let formation =
@@ -313,5 +322,16 @@ impl ClusterBuilder {
             roles: self.config.roles.clone(),
             tags: self.config.tags.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_can_be_started_from_any_thread() {
+        fn is_send<T: Send>(_: &T) {}
+        is_send(&Cluster::builder("orders").start());
     }
 }

@@ -24,6 +24,9 @@ use crate::tasks::Tasks;
 use crate::time::Clock;
 use crate::view::{Activation, View};
 
+/// How often a leaving node looks whether there is anybody left to tell.
+const LOOK_FOR_OTHERS_EVERY: Duration = Duration::from_millis(300);
+
 /// A running node, owned: dropping it aborts the node as a crash would, and
 /// [`shutdown`](Cluster::shutdown) ends it in order. Everything else is done through the
 /// [`ClusterHandle`] that it dereferences to.
@@ -83,8 +86,8 @@ impl Cluster {
     /// Ends a node that is part of no cluster, and waits until nothing of it is left.
     pub(crate) async fn end(self) {
         let inner = self.inner();
-        inner.control.stop().await;
         inner.abort();
+        inner.control.stop().await;
         inner.tasks.join().await;
     }
 
@@ -93,26 +96,32 @@ impl Cluster {
         self.handle.clone()
     }
 
-    /// Ends the node in order, within the deadline: modules finish, leadership is handed over, the
-    /// others commit that the node left, connections close.
+    /// Ends the node in order, within the deadline: leadership is handed over, modules finish, the
+    /// others commit that the node left, connections close. Modules get half of the deadline at
+    /// least and three quarters at most.
     ///
     /// # Errors
     /// When the others could not confirm in time. The node has ended in any case.
     pub async fn shutdown(self, deadline: Duration) -> Result<(), ShutdownError> {
         let inner = &self.handle.inner;
         let until = Instant::now() + deadline;
+        // First the leadership, so that no job anywhere waits for this node's to finish.
+        inner.hand_over(deadline / 4).await;
         inner.closing.cancel();
-        let finished = tokio::time::timeout_at(until, inner.services.join()).await;
+        let finished = tokio::time::timeout_at(until - deadline / 4, inner.services.join()).await;
         if finished.is_err() {
             tracing::warn!("a module did not finish in time");
         }
         inner.services.cancel();
-        let left = match tokio::time::timeout_at(until, inner.leave(until)).await {
-            Ok(left) => left,
-            Err(_elapsed) => Err(ShutdownError::Unconfirmed("the deadline passed".to_owned())),
+        let left = tokio::select! {
+            left = inner.leave(until) => left,
+            () = inner.others_gone() => Ok(()),
+            () = tokio::time::sleep_until(until) => {
+                Err(ShutdownError::Unconfirmed("the deadline passed".to_owned()))
+            }
         };
-        inner.control.stop().await;
         inner.abort();
+        inner.control.stop().await;
         inner.tasks.join().await;
         match inner.panicked() {
             Some(panic) => Err(ShutdownError::Panicked(panic)),
@@ -123,12 +132,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let inner = self.handle.inner.clone();
-        inner.abort();
-        // Raft's own tasks end with a call that has to be awaited.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { inner.control.stop().await });
-        }
+        self.handle.inner.abort();
     }
 }
 
@@ -332,18 +336,41 @@ impl fmt::Debug for ClusterHandle {
 }
 
 impl Inner {
-    /// Gives up leadership and has the others commit that this node left.
-    async fn leave(&self, until: Instant) -> Result<(), ShutdownError> {
+    /// Has another voter lead, where this node does and there is one.
+    async fn hand_over(&self, deadline: Duration) {
+        let leads = self.control.leading().borrow().is_some();
+        if leads && self.has_others() && !self.control.hand_over(deadline).await {
+            tracing::warn!("nobody took over the leadership in time");
+        }
+    }
+
+    fn has_others(&self) -> bool {
         let agreed = self.control.agreed_now();
-        let others = agreed.view.alive().filter(|n| n.id != self.local.id).count();
-        if others == 0 || self.local.cluster_id().is_none() {
+        agreed.cluster.is_some() && agreed.view.alive().any(|node| node.id != self.local.id)
+    }
+
+    /// Resolves when none of the others can be reached any more, as when all are ended at once:
+    /// there is nobody left to tell.
+    async fn others_gone(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_OTHERS_EVERY).await;
+            let agreed = self.control.agreed_now();
+            let others = agreed.view.alive().filter(|node| node.id != self.local.id);
+            let looks = others.map(|node| self.messenger.verify(node.id));
+            let looks = futures::future::join_all(looks).await;
+            if looks.iter().all(Result::is_err) {
+                return;
+            }
+        }
+    }
+
+    /// Has the others commit that this node left.
+    async fn leave(&self, until: Instant) -> Result<(), ShutdownError> {
+        if !self.has_others() {
             return Ok(());
         }
         let left = until.saturating_duration_since(Instant::now());
-        let leads = self.control.leading().borrow().is_some();
-        if leads && !self.control.hand_over(left / 2).await {
-            tracing::warn!("nobody took over the leadership in time");
-        }
+        self.hand_over(left / 2).await;
         let node = self.local.node();
         let leave =
             Command::Leave { node: node.id, incarnation: node.incarnation, at: self.clock.now() };
@@ -357,7 +384,7 @@ impl Inner {
         Err(ShutdownError::Unconfirmed("the others have not replaced its vote".to_owned()))
     }
 
-    fn abort(&self) {
+    pub(crate) fn abort(&self) {
         self.closing.cancel();
         self.services.cancel();
         self.tasks.cancel();
@@ -365,7 +392,7 @@ impl Inner {
     }
 
     fn panicked(&self) -> Option<String> {
-        self.tasks.panicked().or_else(|| self.services.panicked())
+        self.tasks.panicked()
     }
 }
 

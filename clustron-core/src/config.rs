@@ -166,9 +166,10 @@ pub struct Config {
     /// Addresses where other nodes may be found. May hold this node's own; must not hold them all,
     /// since seeds tell of each other.
     pub seeds: Vec<String>,
-    /// How many members must see each other to found a new cluster. More than half of those that
-    /// are ever started at the same time, or two clusters may come about. `None`: as many as there
-    /// are seeds, this node counted in; 1 without seeds.
+    /// How many members must see each other to found a new cluster. Best all of them, as by default.
+    /// With fewer, two clusters can come about where the network is parted while the first is being
+    /// founded: at least more than half of those that may be started meanwhile, restarts counted.
+    /// `None`: as many as there are seeds, this node counted in; 1 without seeds.
     pub expect: Option<usize>,
     /// What the node does; at least one role.
     pub roles: BTreeSet<Role>,
@@ -176,7 +177,8 @@ pub struct Config {
     pub tags: BTreeMap<String, String>,
     /// The most members that vote: 1, 3, 5 or 7. More survive more failures and cost latency.
     pub voters_max: usize,
-    /// The largest message, in bytes, 64 KiB to 16 MiB; the same on all nodes.
+    /// The largest message, in bytes, 2 MiB to 16 MiB; the same on all nodes. A command of the
+    /// control log may have 1 MiB and must fit.
     pub frame_bytes_max: usize,
     /// The control plane's times.
     pub timing: Timing,
@@ -257,8 +259,8 @@ impl Config {
         if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
             return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
         }
-        if !(64 << 10..=16 << 20).contains(&self.frame_bytes_max) {
-            let allowed = "must be from 65536 (64 KiB) to 16777216 (16 MiB)";
+        if !(2 << 20..=16 << 20).contains(&self.frame_bytes_max) {
+            let allowed = "must be from 2097152 (2 MiB) to 16777216 (16 MiB)";
             return Err(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
         }
         match self.expect {
@@ -332,7 +334,7 @@ mod tests {
             (Config { seeds: vec!["a:1".into(), ":2".into()], ..ok() }, "seeds", "\":2\""),
             (Config { roles: BTreeSet::new(), ..ok() }, "roles", "at least one"),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
-            (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "65536"),
+            (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "2097152"),
             (Config { expect: Some(0), ..ok() }, "expect", "at least 1"),
             (Config { expect: Some(1), seeds: vec!["a:1".into()], ..ok() }, "expect", "at least 2"),
             (timing(|t| t.heartbeat_interval = Duration::ZERO), "heartbeat_interval", "10ms"),

@@ -57,14 +57,17 @@ pub(crate) enum PreVote {
 /// What the machine is told.
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
-    /// Who votes now, by the log.
-    Voters(BTreeSet<NodeId>),
+    /// Who votes now, by the log: one set, or two while one replaces the other, in each of which a
+    /// majority is needed.
+    Voters(Vec<BTreeSet<NodeId>>),
     /// The leader's heartbeat or entries arrived, or its snapshot is arriving.
     Heard(NodeId),
     /// Whether this node leads now.
     Leading(bool),
     /// The leader's process is known to be gone: its address refuses, or somebody else is there.
     LeaderGone(NodeId),
+    /// This node leads and wants to be succeeded, or not any more.
+    HandingOver(bool),
     /// The leader asked this node to take over and has fallen silent on purpose.
     TakeOver,
     /// A voter's answer to the pre-vote of that round.
@@ -97,8 +100,11 @@ enum Phase {
 pub(crate) struct Election {
     me: NodeId,
     timing: Timing,
+    groups: Vec<BTreeSet<NodeId>>,
+    /// All that vote in any group.
     voters: BTreeSet<NodeId>,
     leading: bool,
+    handing_over: bool,
     leader: Option<NodeId>,
     heard_at: Duration,
     /// The leader is known to be gone, or asked us to take over.
@@ -114,8 +120,10 @@ impl Election {
         Self {
             me,
             timing,
+            groups: vec![],
             voters: BTreeSet::new(),
             leading: false,
+            handing_over: false,
             leader: None,
             heard_at: now,
             vacant: false,
@@ -128,7 +136,10 @@ impl Election {
 
     pub(crate) fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         match input {
-            Input::Voters(voters) => self.voters = voters,
+            Input::Voters(groups) => {
+                self.voters = groups.iter().flatten().copied().collect();
+                self.groups = groups;
+            }
             Input::Heard(leader) => {
                 (self.leader, self.heard_at) = (Some(leader), now);
                 (self.vacant, self.take_over) = (false, false);
@@ -145,6 +156,7 @@ impl Election {
             }
             Input::LeaderGone(node) if self.leader == Some(node) => self.vacant = true,
             Input::LeaderGone(_) => {}
+            Input::HandingOver(handing_over) => self.handing_over = handing_over,
             Input::TakeOver => (self.vacant, self.take_over) = (true, true),
             Input::Answer { from, round, answer } => {
                 return self.answered(now, from, round, answer);
@@ -170,8 +182,15 @@ impl Election {
         if candidate < mine {
             return PreVote::LogBehind;
         }
+        if self.leading {
+            // A leader that wants to be succeeded says so; with two voters its vote is needed.
+            return match self.handing_over {
+                true => PreVote::Granted,
+                false => PreVote::NotYet { retry_after: self.timing.lease },
+            };
+        }
         let lease_end = self.heard_at + self.timing.lease;
-        if self.leading || (self.leader.is_some() && now < lease_end) {
+        if self.leader.is_some() && now < lease_end {
             return PreVote::NotYet { retry_after: lease_end.saturating_sub(now) };
         }
         PreVote::Granted
@@ -189,8 +208,7 @@ impl Election {
         round: u64,
         answer: PreVote,
     ) -> Vec<Effect> {
-        let majority = self.voters.len() / 2 + 1;
-        let (voters, current) = (&self.voters, self.round);
+        let (voters, groups, current) = (&self.voters, &self.groups, self.round);
         let Phase::Asking { granted, until } = &mut self.phase else { return vec![] };
         if round != current || !voters.contains(&from) {
             return vec![];
@@ -198,7 +216,10 @@ impl Election {
         match answer {
             PreVote::Granted => {
                 granted.insert(from);
-                if granted.len() >= majority {
+                let majority = |group: &BTreeSet<NodeId>| {
+                    group.intersection(granted).count() > group.len() / 2
+                };
+                if groups.iter().all(majority) {
                     self.phase = Phase::Standing { until: now + self.timing.round };
                     return vec![Effect::Stand];
                 }

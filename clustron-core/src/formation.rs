@@ -83,7 +83,12 @@ impl Formation {
     ) -> Arc<Self> {
         let local = control.local.clone();
         let formation = Arc::new(Self {
-            bootstrap: Mutex::new(Bootstrap::new(local.node(), expect)),
+            // A round of greetings may take as long as the slowest seed takes to fail.
+            bootstrap: Mutex::new(Bootstrap::new(
+                local.node(),
+                expect,
+                2 * (control.timing.connect_timeout + GREET_DEADLINE),
+            )),
             local,
             timing: control.timing,
             agreed: control.agreed(),
@@ -117,7 +122,12 @@ impl Formation {
                 return Ok(Formed::Yes);
             }
             if let Some(cluster) = self.local.cluster_id() {
-                let since = *committed_at.get_or_insert_with(Instant::now);
+                // A large state may take long to arrive; as long as it does, nothing is wrong.
+                let applied = self.control.progress();
+                let (since, seen) = committed_at.get_or_insert((Instant::now(), applied));
+                if *seen != applied {
+                    (*since, *seen) = (Instant::now(), applied);
+                }
                 if since.elapsed() > self.timing.formation_timeout {
                     tracing::warn!(%cluster, "the cluster did not come about, starting over");
                     return Ok(Formed::Abandoned);

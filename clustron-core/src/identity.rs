@@ -132,7 +132,7 @@ impl Incarnation {
     /// The next higher incarnation.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -188,6 +188,27 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
+    /// Checks a description that came from another node, which may be of any size and content.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let name = |what, name: &str| check_name(what, name).map_err(|e| e.to_string());
+        name("node name", self.name.as_str())?;
+        for role in &self.roles {
+            if let Role::Custom(custom) = role {
+                name("custom role", custom)?;
+            }
+        }
+        for (key, value) in &self.tags {
+            name("tag key", key)?;
+            if value.len() > NAME_BYTES_MAX {
+                return Err(format!("the value of tag {key} has more than {NAME_BYTES_MAX} bytes"));
+            }
+        }
+        if self.tags.len() > TAGS_MAX || self.roles.len() > TAGS_MAX || self.addr.len() > 256 {
+            return Err(format!("{} describes itself at too great length", self.id));
+        }
+        Ok(())
+    }
+
     /// Whether the node may vote and hold data.
     pub fn is_member(&self) -> bool {
         self.roles.contains(&Role::Member)

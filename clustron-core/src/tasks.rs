@@ -10,16 +10,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The owner of a node's tasks. Clones are the same owner.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    /// Ends these tasks.
     cancel: CancellationToken,
+    /// Ends the whole node.
+    node: CancellationToken,
     panic: Arc<Mutex<Option<String>>>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let (tracker, node) = (TaskTracker::new(), CancellationToken::new());
+        Self { tracker, cancel: node.clone(), node, panic: Arc::default() }
+    }
 }
 
 impl Tasks {
     /// Spawns a task that ends by itself or when [`Tasks::cancel`] is called; whatever it does not
-    /// finish then is dropped. A panic is logged, kept, and cancels the node.
+    /// finish then is dropped. A panic is logged, kept, and ends the node.
     pub(crate) fn spawn(
         &self,
         name: &'static str,
@@ -37,17 +47,39 @@ impl Tasks {
             if let Err(panic) = AssertUnwindSafe(until_cancelled).catch_unwind().await {
                 let text = panic_text(panic.as_ref());
                 tracing::error!(task = name, panic = %text, "a task of this node panicked");
-                let mut first = this.panic.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(format!("task {name}: {text}"));
-                drop(first);
-                this.cancel.cancel();
+                this.fail(&format!("task {name}: {text}"));
             }
         });
     }
 
-    /// Ends all tasks.
+    /// The owner of further tasks of the same node, which can be ended by themselves. A panic in
+    /// one of either ends the node: half a node would only look alive.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            cancel: self.node.child_token(),
+            node: self.node.clone(),
+            panic: self.panic.clone(),
+        }
+    }
+
+    /// Ends all tasks of this owner.
     pub(crate) fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Ends the node because something that it cannot do without has failed.
+    pub(crate) fn fail(&self, why: &str) {
+        // What ends while the node does is no failure.
+        if !self.node.is_cancelled() {
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why.to_owned());
+            self.node.cancel();
+        }
+    }
+
+    /// Resolves when the node ends.
+    pub(crate) async fn node_ended(&self) {
+        self.node.cancelled().await;
     }
 
     /// Whether the node has ended or is ending.
@@ -61,7 +93,7 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// The first panic of any task.
+    /// The first panic of any task, or what else failed the node.
     pub(crate) fn panicked(&self) -> Option<String> {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

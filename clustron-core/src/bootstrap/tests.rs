@@ -18,7 +18,7 @@ fn info(id: u64, role: Role) -> NodeInfo {
 }
 
 fn member(id: u64, expect: usize) -> Bootstrap {
-    Bootstrap::new(info(id, Role::Member), expect)
+    Bootstrap::new(info(id, Role::Member), expect, ms(2000))
 }
 
 /// `a` greets `b` and gets its greeting in return.
@@ -77,7 +77,7 @@ fn an_existing_cluster_is_joined_and_one_in_the_making_is_not() {
 #[test]
 fn an_observer_neither_founds_nor_counts() {
     let mut a = member(2, 2);
-    let mut observer = Bootstrap::new(info(1, Role::Observer), 2);
+    let mut observer = Bootstrap::new(info(1, Role::Observer), 2, ms(2000));
     for now in [ms(0), ms(1)] {
         meet(now, &mut a, &mut observer);
     }

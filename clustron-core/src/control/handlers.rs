@@ -1,6 +1,7 @@
 //! What this node's control plane answers when others ask.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use openraft::raft::AppendEntriesResponse;
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{Command, Rejection, Response};
+use super::command::{COMMAND_BYTES_MAX, Command, Rejection, Response};
 use super::rpc::{
     Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
     Refused, SnapshotChunk, TakeOver, WhoVotes,
 };
+use super::snapshot;
 use super::types::Snapshot;
 use crate::election::{Input, PreVote};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
@@ -21,9 +23,13 @@ use crate::identity::{ClusterId, NodeId, NodeInfo};
 /// The largest snapshot that is received, in bytes.
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 
+/// How long a command that another node handed on may wait here to be applied.
+const PROPOSE_MAX: Duration = Duration::from_secs(30);
+
 /// A snapshot of which some pieces have arrived. Memory grows with what arrives.
 pub(super) struct Assembly {
-    id: String,
+    /// From whom, which, and how large.
+    key: (NodeId, String, u64),
     data: BytesMut,
 }
 
@@ -107,18 +113,20 @@ impl Control {
                 "a snapshot of {bytes} bytes is larger than the {SNAPSHOT_BYTES_MAX} taken"
             )));
         }
-        self.campaign.tell(Input::Heard(from));
+        // Only a leader that this node still follows keeps its faith.
+        if chunk.vote >= self.raft.metrics().borrow().vote && self.leader_in_touch() {
+            self.campaign.tell(Input::Heard(from));
+        }
         let whole = {
             let mut slot = self.assembly.lock().await;
-            let assembly = match slot.take().filter(|a| a.id == chunk.meta.snapshot_id) {
+            let key = (from, chunk.meta.snapshot_id.clone(), chunk.total);
+            let assembly = match slot.take().filter(|assembly| assembly.key == key) {
                 Some(assembly) => slot.insert(assembly),
-                None => {
-                    let id = chunk.meta.snapshot_id.clone();
-                    slot.insert(Assembly { id, data: BytesMut::new() })
-                }
+                None => slot.insert(Assembly { key, data: BytesMut::new() }),
             };
             if assembly.data.len() as u64 == chunk.offset {
                 assembly.data.extend_from_slice(&chunk.data);
+                self.chunks.fetch_add(1, Ordering::Relaxed);
             }
             let offset = assembly.data.len() as u64;
             if offset < chunk.total {
@@ -126,6 +134,11 @@ impl Control {
             }
             slot.take().map_or_else(Bytes::new, |assembly| assembly.data.freeze())
         };
+        // To Raft a snapshot that cannot be read is the end. To us it is one to fetch again.
+        if let Err(error) = snapshot::split(&whole) {
+            tracing::warn!(%from, %error, "a snapshot arrived damaged");
+            return Err(Refused::Failed(error.to_string()));
+        }
         let snapshot = Snapshot { meta: chunk.meta, snapshot: Box::new(whole) };
         let installed = self.raft.install_full_snapshot(chunk.vote, snapshot).await;
         let installed = installed.map_err(|e| Refused::Failed(e.to_string()))?;
@@ -145,11 +158,20 @@ impl Control {
         }
     }
 
-    async fn handle_propose(self: Arc<Self>, _from: NodeId, request: Propose) -> Proposed {
-        if self.check_cluster(request.cluster).is_err() {
+    async fn handle_propose(self: Arc<Self>, from: NodeId, request: Propose) -> Proposed {
+        let allowed = match &request.command {
+            Command::Module { body, .. } => body.len() <= COMMAND_BYTES_MAX,
+            Command::Leave { node, .. } => *node == from,
+            Command::Bootstrap { .. }
+            | Command::Activate { .. }
+            | Command::Admit { .. }
+            | Command::MarkDown { .. } => false,
+        };
+        let slot = self.proposals.try_acquire();
+        if !allowed || slot.is_err() || self.check_cluster(request.cluster).is_err() {
             return Proposed::NotLeader { leader: None };
         }
-        let deadline = Duration::from_millis(u64::from(request.deadline_ms));
+        let deadline = Duration::from_millis(u64::from(request.deadline_ms)).min(PROPOSE_MAX);
         let proposed = self.propose_here(request.command, deadline).await;
         proposed.unwrap_or(Proposed::Unknown)
     }
@@ -159,7 +181,8 @@ impl Control {
         _from: NodeId,
         request: ReadIndex,
     ) -> Result<u64, Option<NodeId>> {
-        if self.check_cluster(request.cluster).is_err() {
+        let slot = self.proposals.try_acquire();
+        if slot.is_err() || self.check_cluster(request.cluster).is_err() {
             return Err(None);
         }
         self.read_index_here().await
@@ -184,8 +207,12 @@ impl Control {
             let reason = format!("node {from} asks in the name of {}", request.node.id);
             return JoinReply::Refused { reason };
         }
+        if let Err(reason) = request.node.check() {
+            return JoinReply::Refused { reason };
+        }
+        let slot = self.proposals.try_acquire();
         // Whoever leads in name only must not let anybody in.
-        if self.leading.borrow().is_none() {
+        if slot.is_err() || self.leading.borrow().is_none() {
             return JoinReply::NotLeader { leader: self.leader_info() };
         }
         let admit = Command::Admit { node: request.node, at: self.clock.now() };

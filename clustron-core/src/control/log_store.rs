@@ -13,7 +13,8 @@ use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::election::LogEnd;
 
 /// The most bytes of commands that one replication message carries; a single entry may be larger.
-const BATCH_BYTES: usize = 1 << 20;
+/// A message that takes longer than the heartbeat interval is sent again, so it must be small.
+const BATCH_BYTES: usize = 128 << 10;
 
 /// What an entry costs besides its command, roughly.
 const ENTRY_BYTES: usize = 64;

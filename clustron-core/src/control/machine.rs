@@ -1,6 +1,7 @@
 //! Applies the control log: the core's agreed state, then the modules'.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use super::state::Agreed;
 use super::types::{
     Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
+use crate::tasks::Tasks;
 
 /// The modules of a node by name.
 pub(crate) type Modules = BTreeMap<&'static str, Arc<dyn AnyReplicated>>;
@@ -22,6 +24,7 @@ pub(crate) type Modules = BTreeMap<&'static str, Arc<dyn AnyReplicated>>;
 /// See the module's documentation.
 pub(crate) struct Machine {
     modules: Arc<Modules>,
+    tasks: Tasks,
     agreed: Agreed,
     applied: Option<LogId>,
     membership: StoredMembership,
@@ -35,11 +38,15 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(
         modules: Arc<Modules>,
+        tasks: Tasks,
         shown: watch::Sender<Arc<Agreed>>,
         applied_index: watch::Sender<u64>,
     ) -> Self {
+        // A node that starts over under a new identity has an empty log, and applies it anew.
+        modules.values().for_each(|module| module.reset());
         Self {
             modules,
+            tasks,
             agreed: Agreed::default(),
             applied: None,
             membership: StoredMembership::default(),
@@ -61,7 +68,17 @@ impl Machine {
             }
             let at = Applied { index, epoch: self.agreed.epoch() };
             match self.modules.get(module.as_str()) {
-                Some(replicated) => replicated.apply(at, &body),
+                Some(replicated) => {
+                    let apply = AssertUnwindSafe(|| replicated.apply(at, &body));
+                    catch_unwind(apply).unwrap_or_else(|panic| {
+                        // The copy may be half changed: this node must not go on with it.
+                        let text = crate::tasks::panic_text(panic.as_ref());
+                        let why = format!("{module} panicked at log index {index}: {text}");
+                        tracing::error!(why, "a replicated state panicked");
+                        self.tasks.fail(&why);
+                        Err(Rejection::Undecodable { module, reason: why })
+                    })
+                }
                 None => Err(Rejection::UnknownModule { module }),
             }
         };
@@ -84,6 +101,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let mut responses = vec![];
         for entry in entries {
             self.applied = Some(entry.log_id);
+            if self.tasks.is_cancelled() {
+                let error = openraft::AnyError::error("the node has ended");
+                return Err(StorageIOError::apply(entry.log_id, error).into());
+            }
             responses.push(match entry.payload {
                 EntryPayload::Blank => Response::Done,
                 EntryPayload::Membership(membership) => {
@@ -118,13 +139,17 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         // Everything is decoded before anything is changed.
         let (agreed, states) = snapshot::split(&data).map_err(|e| failed(&e))?;
+        let mut restored = vec![];
         for (name, state) in states {
             match self.modules.get(name.as_str()) {
-                Some(module) => module.restore(index, &state).map_err(|e| failed(&e))?,
+                Some(module) => {
+                    restored.push(module.restore(index, &state).map_err(|e| failed(&e))?);
+                }
                 // A client or observer runs fewer modules than the members.
                 None => tracing::debug!(module = name, "left out of the snapshot"),
             }
         }
+        restored.into_iter().for_each(|put| put());
         self.agreed = agreed;
         (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
         self.snapshot = Some(Snapshot { meta: meta.clone(), snapshot: data });
@@ -188,8 +213,12 @@ mod tests {
 
     impl StoreBuilder<TypeConfig, MemoryLog, Machine> for InMemory {
         async fn build(&self) -> Result<((), MemoryLog, Machine), StorageError> {
-            let machine =
-                Machine::new(Arc::default(), watch::Sender::default(), watch::Sender::default());
+            let machine = Machine::new(
+                Arc::default(),
+                Tasks::default(),
+                watch::Sender::default(),
+                watch::Sender::default(),
+            );
             Ok(((), MemoryLog::default(), machine))
         }
     }

@@ -19,12 +19,12 @@ mod state;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openraft::ServerState;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
 use campaign::Campaign;
@@ -53,6 +53,9 @@ use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
+/// Commands and reads of other nodes that may wait here at the same time; more are sent back.
+const PROPOSALS_AT_ONCE: usize = 4096;
+
 /// How often, and how long, a leaving node asks whether it still votes.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const ASK_DEADLINE: Duration = Duration::from_millis(500);
@@ -72,6 +75,10 @@ pub(crate) struct Control {
     leading: watch::Sender<Option<Epoch>>,
     suspicions: watch::Receiver<Suspicions>,
     assembly: Mutex<Option<Assembly>>,
+    /// Pieces of snapshots that were received.
+    chunks: AtomicU64,
+    /// Limits what others may have waiting here to be committed.
+    proposals: Semaphore,
     handing_over: AtomicBool,
     /// As leader: a majority has not answered for a while. Told with every heartbeat.
     out_of_touch: Arc<AtomicBool>,
@@ -106,7 +113,7 @@ impl Control {
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
-        let machine = Machine::new(modules, agreed_tx, applied_tx);
+        let machine = Machine::new(modules, tasks.clone(), agreed_tx, applied_tx);
         let network = Peers {
             local: local.clone(),
             messenger: messenger.clone(),
@@ -138,6 +145,8 @@ impl Control {
             leading: watch::Sender::new(None),
             suspicions,
             assembly: Mutex::default(),
+            chunks: AtomicU64::new(0),
+            proposals: Semaphore::new(PROPOSALS_AT_ONCE),
             handing_over: AtomicBool::new(false),
             out_of_touch,
             leader_out_since: std::sync::Mutex::default(),
@@ -154,8 +163,14 @@ impl Control {
     /// Founds a cluster of exactly these nodes. The one that is called becomes the first leader
     /// if nothing fails.
     pub(crate) async fn found(&self, nodes: Vec<NodeInfo>) -> Result<(), StartError> {
-        self.local.adopt_cluster(ClusterId::mint());
+        let cluster = ClusterId::mint();
+        if self.local.adopt_cluster(cluster) != cluster {
+            // Another group has called at this very moment.
+            return Ok(());
+        }
         let nodes: BTreeMap<_, _> = nodes.into_iter().map(|node| (node.id, node.into())).collect();
+        // The others join what these found.
+        let nodes: BTreeMap<_, _> = nodes.into_iter().take(self.voters_max).collect();
         let founded = self.raft.initialize(nodes).await;
         founded.map_err(|e| StartError::ControlPlane(e.to_string()))
     }
@@ -187,6 +202,11 @@ impl Control {
 
     pub(crate) fn applied_index(&self) -> u64 {
         *self.applied_index.borrow()
+    }
+
+    /// Changes whenever the log or a snapshot gets on here.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.applied_index(), self.chunks.load(Ordering::Relaxed))
     }
 
     pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
@@ -224,21 +244,26 @@ impl Control {
         let Some(cluster) = self.local.cluster_id() else { return false };
         let Some(successor) = self.successor() else { return false };
         tracing::info!(%successor, "handing over the leadership");
-        self.handing_over.store(true, Ordering::Relaxed);
-        self.raft.runtime_config().heartbeat(false);
+        let until = Instant::now() + deadline;
+        self.set_handing_over(true);
         let request = rpc::TakeOver { cluster };
         let asked = self.messenger.request(successor, Lane::Control, &request, deadline).await;
         let mut metrics = self.raft.metrics();
         let handed = match asked {
             Ok(()) => {
                 let other = metrics.wait_for(|m| m.state != ServerState::Leader);
-                tokio::time::timeout(deadline, other).await.is_ok()
+                tokio::time::timeout_at(until, other).await.is_ok()
             }
             Err(_) => false,
         };
-        self.raft.runtime_config().heartbeat(true);
-        self.handing_over.store(false, Ordering::Relaxed);
+        self.set_handing_over(false);
         handed
+    }
+
+    fn set_handing_over(&self, handing_over: bool) {
+        self.handing_over.store(handing_over, Ordering::Relaxed);
+        self.campaign.tell(Input::HandingOver(handing_over));
+        self.raft.runtime_config().heartbeat(!handing_over);
     }
 
     /// Waits until this node votes no more, and gives false at the deadline. Another voter says so;
@@ -252,6 +277,11 @@ impl Control {
             let voters = self.voters();
             let others: Vec<NodeId> =
                 voters.iter().copied().filter(|id| *id != self.local.id).collect();
+            let view = self.agreed_now().view.clone();
+            if !others.is_empty() && others.iter().all(|id| !view.is_alive(*id)) {
+                // All leave at once: there is nobody to vote without this node.
+                return true;
+            }
             match others.get(turn % others.len().max(1)) {
                 None if !self.has_successors() => return true,
                 None => {}
@@ -331,9 +361,12 @@ impl Control {
     async fn follow_voters(self: Arc<Self>) {
         let mut metrics = self.raft.server_metrics();
         loop {
-            let voters = metrics.borrow_and_update().membership_config.voter_ids().collect();
-            self.campaign.tell(Input::Voters(voters));
+            let membership = metrics.borrow_and_update().membership_config.clone();
+            let groups = membership.membership().get_joint_config().clone();
+            self.campaign.tell(Input::Voters(groups));
             if metrics.changed().await.is_err() {
+                // Nothing can be agreed any more, so this node must not pretend to take part.
+                self.tasks.fail("the control plane has ended");
                 return;
             }
         }

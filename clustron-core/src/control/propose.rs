@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::time::Instant;
 
@@ -98,7 +99,8 @@ impl Control {
             match proposed {
                 Proposed::Applied { index, response } => return Ok((index, response)),
                 Proposed::Unknown => {
-                    return Err(ProposeError::Unconfirmed(format!("not within {deadline:?}")));
+                    let reason = format!("the leader did not confirm it within {deadline:?}");
+                    return Err(ProposeError::Unconfirmed(reason));
                 }
                 Proposed::NotLeader { leader: other } => {
                     hint = other.filter(|other| Some(*other) != leader);
@@ -119,13 +121,18 @@ impl Control {
         if self.is_handing_over() {
             return Ok(Proposed::NotLeader { leader: None });
         }
+        if self.raft.server_metrics().borrow().state != ServerState::Leader {
+            let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
+            return Ok(Proposed::NotLeader { leader });
+        }
         match tokio::time::timeout(deadline, self.raft.client_write(command)).await {
             Ok(Ok(written)) => {
                 Ok(Proposed::Applied { index: written.log_id.index, response: written.data })
             }
-            // The entry was never appended, or cut off again by a later leader.
-            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to)))) => {
-                Ok(Proposed::NotLeader { leader: to.leader_id })
+            // Most likely the entry was never appended. But it may have been, and have been cut off
+            // here by a later leader while another node still has it and can yet commit it.
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
+                Ok(Proposed::Unknown)
             }
             Ok(Err(RaftError::APIError(error @ ClientWriteError::ChangeMembershipError(_)))) => {
                 Err(ProposeError::Codec(error.to_string()))

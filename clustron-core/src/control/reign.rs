@@ -34,6 +34,16 @@ const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// The leader cannot go on in this epoch.
 struct Lost;
 
+/// Gives up the office when dropped.
+struct Resign<'a>(&'a Arc<Control>);
+
+impl Drop for Resign<'_> {
+    fn drop(&mut self) {
+        self.0.resign();
+        self.0.campaign.tell(Input::Leading(false));
+    }
+}
+
 impl Control {
     /// Waits to be elected, reigns, and starts over, until the node ends.
     pub(super) async fn serve_when_elected(self: Arc<Self>) {
@@ -42,6 +52,8 @@ impl Control {
             let elected = metrics.wait_for(|m| m.state == ServerState::Leader).await;
             let Ok(vote) = elected.map(|metrics| metrics.vote) else { return };
             self.campaign.tell(Input::Leading(true));
+            // Also when this very task is ended.
+            let _resign = Resign(&self);
             tokio::select! {
                 biased;
                 ended = metrics.wait_for(|m| m.state != ServerState::Leader || m.vote != vote) => {
@@ -49,8 +61,6 @@ impl Control {
                 }
                 () = self.reign() => {}
             }
-            self.resign();
-            self.campaign.tell(Input::Leading(false));
         }
     }
 
@@ -70,25 +80,38 @@ impl Control {
         loop {
             self.wait_for_quorum().await;
             let Ok(epoch) = self.activate().await else { continue };
-            let mut alive_since = BTreeMap::new();
-            while let Ok(()) = self.look_after(epoch, &mut alive_since).await {
-                tokio::time::sleep(LOOK_EVERY).await;
+            // Whatever the leader is waiting for, it notices when it has lost the majority.
+            tokio::select! {
+                biased;
+                () = self.quorum_lost() => {
+                    tracing::warn!(%epoch, "the leader has lost touch with the majority");
+                    self.out_of_touch.store(true, Ordering::Relaxed);
+                }
+                () = self.look_after_all(epoch) => {}
             }
             self.resign();
         }
     }
 
     /// Commits the cluster's identity once every founding node follows this leader. From then on
-    /// each of them belongs to this cluster and can found no other.
+    /// each of them belongs to this cluster and can found no other. Well before a founder may give
+    /// up and start over, this node stops trying.
     async fn found_when_all_follow(&self) {
         let Some(cluster) = self.local.cluster_id() else { return };
-        loop {
+        let began = Instant::now();
+        while began.elapsed() < self.timing.formation_timeout / 2 {
+            // The leader before may have got as far as to hand the entry on.
+            if self.agreed_now().cluster.is_some() {
+                return;
+            }
             let metrics = self.raft.metrics().borrow().clone();
             let membership = metrics.membership_config.membership();
             let follows = |id: &NodeId| {
                 let replication = metrics.replication.as_ref();
+                let matched = replication.and_then(|r| r.get(id)).copied().flatten().is_some();
+                let answered = self.answers.of(*id).map(|at| at.elapsed());
                 *id == self.local.id
-                    || replication.and_then(|r| r.get(id)).copied().flatten().is_some()
+                    || (matched && answered.is_some_and(|ago| ago < self.timing.leader_lease))
             };
             if metrics.last_applied.is_some() && membership.nodes().all(|(id, _)| follows(id)) {
                 let nodes = membership.nodes().filter_map(|(_, n)| n.info.clone()).collect();
@@ -102,6 +125,9 @@ impl Control {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // Only the entry of a leader before can still make it real.
+        let mut agreed = self.agreed();
+        let _ = agreed.wait_for(|agreed| agreed.cluster.is_some()).await;
     }
 
     async fn wait_for_quorum(&self) {
@@ -155,24 +181,24 @@ impl Control {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 
-    /// One look at the quorum, the view and the group, with at most one change of each.
-    async fn look_after(
-        &self,
-        epoch: Epoch,
-        alive_since: &mut BTreeMap<NodeId, Instant>,
-    ) -> Result<(), Lost> {
-        if !self.has_quorum() {
-            tracing::warn!(%epoch, "the leader has lost touch with the majority");
-            self.out_of_touch.store(true, Ordering::Relaxed);
-            return Err(Lost);
+    async fn quorum_lost(&self) {
+        while self.has_quorum() {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        self.mark_down(epoch).await;
-        let metrics = self.raft.metrics().borrow().clone();
-        let change = self.next_change(&metrics, alive_since);
-        if let Some(change) = change {
-            self.make(&change, &metrics).await;
+    }
+
+    /// Looks after the view and the group, with at most one change of each at a time, as long as
+    /// this epoch lasts.
+    async fn look_after_all(&self, epoch: Epoch) {
+        let mut alive_since = BTreeMap::new();
+        while self.agreed_now().epoch() == epoch {
+            self.mark_down(epoch).await;
+            let metrics = self.raft.metrics().borrow().clone();
+            if let Some(change) = self.next_change(&metrics, &mut alive_since) {
+                self.make(&change, &metrics).await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        if self.agreed_now().epoch() == epoch { Ok(()) } else { Err(Lost) }
     }
 
     /// Commits what the failure detector has found, after one more look: a verdict may have been

@@ -64,6 +64,13 @@ struct Copy<S> {
     applied: watch::Sender<u64>,
 }
 
+impl<S> Copy<S> {
+    fn put(&self, index: u64, state: S) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        self.applied.send_replace(index);
+    }
+}
+
 impl<S: ReplicatedState> Replicated<S> {
     pub(crate) fn new(module: &'static str, cluster: LateCluster) -> Self {
         let copy = Copy { state: RwLock::default(), applied: watch::Sender::new(0) };
@@ -128,7 +135,10 @@ impl<S: ReplicatedState> Replicated<S> {
 pub(crate) trait AnyReplicated: Send + Sync {
     fn apply(&self, at: Applied, body: &[u8]) -> Result<Bytes, Rejection>;
     fn snapshot(&self) -> Result<Vec<u8>, CodecError>;
-    fn restore(&self, index: u64, bytes: &[u8]) -> Result<(), CodecError>;
+    /// Decodes a state; the closure puts it in place, so that several are replaced or none.
+    fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError>;
+    /// Goes back to the state before the first command, for a node that starts over.
+    fn reset(&self);
 }
 
 impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
@@ -150,10 +160,13 @@ impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
         self.read(codec::encode)
     }
 
-    fn restore(&self, index: u64, bytes: &[u8]) -> Result<(), CodecError> {
+    fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError> {
         let state = codec::decode_state(bytes)?;
-        *self.copy.state.write().unwrap_or_else(PoisonError::into_inner) = state;
-        self.copy.applied.send_replace(index);
-        Ok(())
+        let copy = self.copy.clone();
+        Ok(Box::new(move || copy.put(index, state)))
+    }
+
+    fn reset(&self) {
+        self.copy.put(0, S::default());
     }
 }

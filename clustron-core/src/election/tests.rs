@@ -10,7 +10,7 @@ const TIMING: Timing =
 
 fn follower(me: u64) -> Election {
     let mut election = Election::new(NodeId(me), TIMING, ms(0));
-    election.handle(ms(0), Input::Voters((1..=3).map(NodeId).collect()));
+    election.handle(ms(0), Input::Voters(vec![(1..=3).map(NodeId).collect()]));
     election.handle(ms(0), Input::Heard(NodeId(3)));
     election
 }
@@ -87,7 +87,7 @@ fn a_leader_votes_for_nobody_and_does_not_stand() {
 #[test]
 fn a_learner_never_stands() {
     let mut election = Election::new(NodeId(9), TIMING, ms(0));
-    election.handle(ms(0), Input::Voters((1..=3).map(NodeId).collect()));
+    election.handle(ms(0), Input::Voters(vec![(1..=3).map(NodeId).collect()]));
     assert_eq!(election.next_timeout(), None);
     assert!(election.handle(ms(60_000), Input::Timeout).is_empty());
 }
@@ -95,7 +95,7 @@ fn a_learner_never_stands() {
 #[test]
 fn the_only_voter_stands_without_asking() {
     let mut election = Election::new(NodeId(1), TIMING, ms(0));
-    election.handle(ms(0), Input::Voters([NodeId(1)].into()));
+    election.handle(ms(0), Input::Voters(vec![[NodeId(1)].into()]));
     assert_eq!(election.handle(ms(1000), Input::Timeout), vec![Effect::Stand]);
 }
 
@@ -108,7 +108,7 @@ fn deputies_do_not_split_the_vote() {
             .filter(|id| *id != leader)
             .map(|id| {
                 let mut e = Election::new(NodeId(id), TIMING, ms(0));
-                e.handle(ms(0), Input::Voters((1..=5).map(NodeId).collect()));
+                e.handle(ms(0), Input::Voters(vec![(1..=5).map(NodeId).collect()]));
                 e.handle(ms(0), Input::Heard(NodeId(leader)));
                 (NodeId(id), e)
             })
@@ -151,4 +151,39 @@ fn deputies_do_not_split_the_vote() {
         let (at, _) = elected.expect("somebody stands");
         assert!((300..=310).contains(&at), "leader {leader}: {at} ms");
     }
+}
+
+#[test]
+fn while_one_group_replaces_another_a_majority_of_each_is_enough_and_needed() {
+    let groups = [[1, 2, 3], [1, 2, 4]].map(|ids| ids.map(NodeId).into()).into();
+    let mut election = Election::new(NodeId(1), TIMING, ms(0));
+    election.handle(ms(0), Input::Voters(groups));
+    assert!(matches!(
+        election.handle(ms(1000), Input::Timeout).as_slice(),
+        [Effect::AskAround { round: 1, voters }] if voters.len() == 3
+    ));
+    assert_eq!(election.handle(ms(1001), granted(2, 1)), vec![Effect::Stand]);
+
+    let groups = [vec![1, 2, 3], vec![1, 4, 5]];
+    let groups = groups.map(|ids| ids.into_iter().map(NodeId).collect()).into();
+    let mut election = Election::new(NodeId(1), TIMING, ms(0));
+    election.handle(ms(0), Input::Voters(groups));
+    election.handle(ms(1000), Input::Timeout);
+    assert!(election.handle(ms(1001), granted(2, 1)).is_empty());
+    assert!(election.handle(ms(1001), granted(3, 1)).is_empty(), "none of the new group");
+    assert_eq!(election.handle(ms(1001), granted(4, 1)), vec![Effect::Stand]);
+}
+
+#[test]
+fn a_leader_that_hands_over_votes_for_its_successor() {
+    let mut election = follower(1);
+    election.handle(ms(10), Input::Leading(true));
+    election.handle(ms(20), Input::HandingOver(true));
+    let end = LogEnd::default();
+    assert_eq!(election.would_vote(ms(30), end, end), PreVote::Granted);
+    election.handle(ms(40), Input::HandingOver(false));
+    assert_eq!(
+        election.would_vote(ms(50), end, end),
+        PreVote::NotYet { retry_after: TIMING.lease }
+    );
 }

@@ -27,6 +27,8 @@ pub(crate) enum NotReplied {
     Undecodable { reason: String },
     /// The handler panicked: how far it came is unknown.
     Panicked,
+    /// The handler did its work, but its reply cannot travel.
+    ReplyLost { reason: String },
 }
 
 /// Puts a header and a body together.

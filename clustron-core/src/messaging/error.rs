@@ -89,14 +89,15 @@ pub enum MessageError {
         /// How long was waited.
         deadline: Duration,
     },
-    /// The reply came but is not of the type that the request promises. Processed at the far side.
-    #[error("the reply of node {node} to {kind:?} cannot be decoded: {reason}")]
+    /// There is a reply, but it is larger than a frame, or not of the type that the request
+    /// promises. Processed at the far side.
+    #[error("the reply of node {node} to {kind:?} cannot be used: {reason}")]
     BadReply {
         /// The addressee.
         node: NodeId,
         /// The request's kind.
         kind: &'static str,
-        /// What the decoder said.
+        /// What is wrong with it.
         reason: String,
     },
 }

@@ -76,7 +76,7 @@ impl Handlers {
                     .map(|reply| match codec::encode(&reply) {
                         Ok(bytes) => Ok(bytes.into()),
                         // Our own reply type does not encode: a bug that the caller must see.
-                        Err(error) => Err(NotReplied::Undecodable { reason: error.to_string() }),
+                        Err(error) => Err(NotReplied::ReplyLost { reason: error.to_string() }),
                     })
                     .boxed(),
                 Err(error) => undecodable(&error),

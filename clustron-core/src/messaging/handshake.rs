@@ -119,6 +119,12 @@ pub enum Refusal {
         /// Whom the initiator meant.
         expected: NodeId,
     },
+    /// A node describes itself in a way that is not allowed.
+    #[error("a description is not allowed: {reason}")]
+    Description {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A node connected to its own address, which a seed list shared by all nodes makes normal.
     #[error("{acceptor} connected to itself")]
     Itself {
@@ -218,6 +224,11 @@ pub(crate) async fn accept(
 
 /// The rule, symmetric in everything but who is named as what.
 fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
+    for hello in [acceptor, initiator] {
+        if let Err(reason) = hello.node.check() {
+            return Err(Refusal::Description { reason });
+        }
+    }
     let names = || (acceptor.node.to_string(), initiator.node.to_string());
     if acceptor.node.id == initiator.node.id {
         return Err(Refusal::Itself { acceptor: acceptor.node.to_string() });

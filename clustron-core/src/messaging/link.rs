@@ -195,6 +195,7 @@ impl Shared {
             }
             Refusal::OtherCluster { .. }
             | Refusal::OtherClusterId { .. }
+            | Refusal::Description { .. }
             | Refusal::OtherModules { .. } => {
                 self.metrics.handshakes_refused.inc();
                 tracing::warn!(%refusal, "a node was refused");

@@ -60,6 +60,9 @@ pub(crate) struct Shared {
     tasks: Tasks,
 }
 
+/// Addresses that are remembered. The view teaches those of its nodes anew with every change.
+const ADDRESSES_MAX: usize = 16_384;
+
 /// How long to wait before looking again at an address where a handshake broke.
 const LOOK_AGAIN_AFTER_MS: [u64; 4] = [5, 10, 20, 40];
 
@@ -187,6 +190,10 @@ impl Messenger {
             let mut addresses =
                 self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
             if addresses.get(&node).is_none_or(|known| known != addr) {
+                // Whoever shakes hands is noted here, and most never come to be in the view.
+                if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&node) {
+                    addresses.pop_first();
+                }
                 addresses.insert(node, addr.to_owned());
             }
         }
@@ -248,6 +255,7 @@ impl Messenger {
     }
 
     async fn session(&self, to: NodeId, lane: Lane) -> Result<Arc<session::Session>, MessageError> {
+        self.shared.address(to)?;
         let link = {
             let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
             links.entry((to, lane)).or_default().clone()
@@ -263,6 +271,7 @@ fn not_replied(node: NodeId, kind: &'static str, why: envelope::NotReplied) -> M
             MessageError::Undecodable { node, kind, reason }
         }
         envelope::NotReplied::Panicked => MessageError::HandlerPanicked { node, kind },
+        envelope::NotReplied::ReplyLost { reason } => MessageError::BadReply { node, kind, reason },
     }
 }
 

@@ -29,6 +29,10 @@ const BATCH_FRAMES: usize = 64;
 /// Above this the write buffer is given back after a batch.
 const BUFFER_KEEP_BYTES: usize = 256 << 10;
 
+/// Requests that wait for others to answer: if they held the slots of those answers, they would
+/// wait for themselves. Their handler limits them instead.
+const UNSLOTTED: [&str; 3] = ["core.propose", "core.join", "core.read-index"];
+
 type Reply = Result<Bytes, NotReplied>;
 
 /// The connection is closed; the frame was not written, or not known to be.
@@ -184,8 +188,13 @@ impl Session {
                 }
             }
             Header::Request { id, kind } => {
-                let slots = &shared.request_slots[lane as usize];
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let slot = if UNSLOTTED.contains(&kind.as_str()) {
+                    None
+                } else {
+                    let slots = shared.request_slots[lane as usize].clone();
+                    let Ok(slot) = slots.acquire_owned().await else { return };
+                    Some(slot)
+                };
                 let (this, shared2) = (self.clone(), shared.clone());
                 shared.tasks.spawn("request handler", async move {
                     let reply = shared2.handlers.call(this.peer, &kind, body).await;
@@ -206,10 +215,7 @@ impl Session {
                     body.len(),
                     shared.frame_bytes_max
                 );
-                envelope::seal(
-                    &Header::Refused { id, why: NotReplied::Undecodable { reason } },
-                    &[],
-                )
+                envelope::seal(&Header::Refused { id, why: NotReplied::ReplyLost { reason } }, &[])
             }
             Ok(body) => envelope::seal(&Header::Reply { id }, &body),
             Err(why) => envelope::seal(&Header::Refused { id, why }, &[]),

@@ -1,12 +1,20 @@
 //! Streams over TCP.
 
 use std::io;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Listener, Stream, Transport};
+
+/// How long sent bytes may stay unacknowledged before the stream breaks.
+const UNANSWERED_MAX: Duration = Duration::from_secs(10);
+
+/// How often an idle stream is probed once it has been idle for a while.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
 
 /// Plain TCP with Nagle's algorithm off. Addresses are `host:port`; port 0 listens on a free port.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,11 +38,23 @@ impl Transport for TcpTransport {
             if stream.local_addr()? == stream.peer_addr()? {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
-            stream.set_nodelay(true)?;
+            prepare(&stream)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         }
         .boxed()
     }
+}
+
+/// Sends small messages at once, and finds out by itself when the other end is out of reach: the
+/// system would go on trying for a quarter of an hour.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(UNANSWERED_MAX / 2).with_interval(PROBE_EVERY);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNANSWERED_MAX))?;
+    Ok(())
 }
 
 struct TcpAcceptor {
@@ -46,7 +66,7 @@ impl Listener for TcpAcceptor {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>> {
         async move {
             let (stream, peer) = self.listener.accept().await?;
-            stream.set_nodelay(true)?;
+            prepare(&stream)?;
             Ok((Box::new(stream) as Box<dyn Stream>, peer.to_string()))
         }
         .boxed()

@@ -6,5 +6,6 @@ mod cuts;
 mod formation;
 mod leaving;
 mod messages;
+mod mishaps;
 mod snapshots;
 mod world;
