@@ -374,9 +374,15 @@ impl Inner {
         let node = self.local.node();
         let leave =
             Command::Leave { node: node.id, incarnation: node.incarnation, at: self.clock.now() };
-        let left = until.saturating_duration_since(Instant::now());
-        let proposed = self.control.propose(leave, left).await;
-        proposed.map_err(|error| ShutdownError::Unconfirmed(error.to_string()))?;
+        // Leaving twice is leaving once, so what is not confirmed is said again.
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.control.propose(leave.clone(), left).await {
+                Ok(_) => break,
+                Err(ProposeError::Unconfirmed(_)) if Instant::now() < until => {}
+                Err(error) => return Err(ShutdownError::Unconfirmed(error.to_string())),
+            }
+        }
         // A voter stays until the group can do without it.
         if self.control.wait_until_no_voter(until).await {
             return Ok(());

@@ -166,10 +166,10 @@ pub struct Config {
     /// Addresses where other nodes may be found. May hold this node's own; must not hold them all,
     /// since seeds tell of each other.
     pub seeds: Vec<String>,
-    /// How many members must see each other to found a new cluster. Best all of them, as by default.
-    /// With fewer, two clusters can come about where the network is parted while the first is being
-    /// founded: at least more than half of those that may be started meanwhile, restarts counted.
-    /// `None`: as many as there are seeds, this node counted in; 1 without seeds.
+    /// How many members must see each other to found a new cluster. Best all of them, as by
+    /// default. With fewer, two clusters can come about where the network is parted while the first
+    /// is being founded: at least more than half of those that may be started meanwhile, restarts
+    /// counted. `None`: as many as there are seeds, this node counted in; 1 without seeds.
     pub expect: Option<usize>,
     /// What the node does; at least one role.
     pub roles: BTreeSet<Role>,

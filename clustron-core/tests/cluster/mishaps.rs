@@ -217,8 +217,13 @@ async fn a_panic_in_a_replicated_state_ends_the_node_and_says_so() {
     assert!(matches!(&ended, Some(Err(why)) if why.contains("thirteen")), "{ended:?}");
     // Whoever leads next applies the same command; a majority never gets past it.
     for (cluster, _) in &nodes {
-        let leaderless = cluster.wait_for(LONG, |status| status.leader.is_none()).await;
-        assert!(leaderless.is_some() || cluster.ended().is_some());
+        let leaderless = within("the end of leadership", async {
+            tokio::select! {
+                status = cluster.wait_for(LONG, |status| status.leader.is_none()) => status,
+                () = cluster.closing() => None,
+            }
+        });
+        assert!(leaderless.await.is_some() || cluster.ended().is_some());
     }
 }
 
