@@ -1,5 +1,7 @@
 //! The scheduler on running clusters: what must not get stuck, and what must not run twice.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,7 +148,7 @@ async fn a_late_copy_of_an_order_does_not_run_again() {
     assert_eq!(reply, RunReply::AlreadyFinished);
     until(&handle, "rare", |status| status.counters.ran >= 2).await;
     let ticks = handle.stale_history(&name("rare")).unwrap().len();
-    assert!(runs.load(Ordering::SeqCst) <= before + ticks - 1);
+    assert!(runs.load(Ordering::SeqCst) < before + ticks);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,6 @@ pub(crate) fn scheduler(ledger: LedgerWriter, work: Duration) -> Result<Schedule
 }
 
 async fn execute(job: JobContext, work: Duration, ledger: Arc<LedgerWriter>) -> anyhow::Result<()> {
-    tokio::time::sleep(work).await;
     let at = job.cluster().clock().now();
     let entry = Entry {
         job: job.job().to_string(),
@@ -41,6 +40,8 @@ async fn execute(job: JobContext, work: Duration, ledger: Arc<LedgerWriter>) -> 
         attempt: job.attempt(),
         at,
     };
+    ledger.begin(&entry)?;
+    tokio::time::sleep(work).await;
     println!("{}", line(&entry.job, entry.scheduled, &entry.node, entry.epoch.0, at));
     tokio::task::spawn_blocking(move || ledger.append(&entry)).await?
 }

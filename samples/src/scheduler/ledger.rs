@@ -21,6 +21,15 @@ use rustix::fs::{FlockOperation, flock};
 pub struct LedgerWriter {
     path: PathBuf,
     open: Mutex<Open>,
+    attempts: File,
+}
+
+/// Where a ledger's attempts are written: every one, whether the ledger then takes it or not. It
+/// shows what the ledger by its nature cannot, work that was begun twice or without a claim.
+pub fn attempts_path(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push(".attempts");
+    name.into()
 }
 
 #[derive(Debug)]
@@ -40,7 +49,21 @@ impl LedgerWriter {
         let file = OpenOptions::new().create(true).read(true).append(true).open(path);
         let file = file.with_context(|| format!("cannot open the ledger {}", path.display()))?;
         let open = Open { file, read: 0, latest: BTreeMap::new() };
-        Ok(Self { path: path.to_owned(), open: Mutex::new(open) })
+        let beside = attempts_path(path);
+        let attempts = OpenOptions::new().create(true).append(true).open(&beside);
+        let attempts = attempts.with_context(|| format!("cannot open {}", beside.display()))?;
+        Ok(Self { path: path.to_owned(), open: Mutex::new(open), attempts })
+    }
+
+    /// Notes that an attempt begins.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(&self, entry: &Entry) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        // One small write to a file opened for appending is whole, whoever else appends.
+        Ok((&self.attempts).write_all(&line)?)
     }
 
     /// Appends one execution. Does nothing if the tick is there already.

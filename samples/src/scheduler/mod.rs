@@ -6,5 +6,5 @@ mod ledger;
 pub mod node;
 mod verdict;
 
-pub use ledger::LedgerWriter;
+pub use ledger::{LedgerWriter, attempts_path};
 pub use verdict::Verdict;

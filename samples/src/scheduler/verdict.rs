@@ -10,6 +10,9 @@ use clustron_core::Timestamp;
 use clustron_scheduler::{Firing, JobName, JobSpec, Outcome, SchedulerHandle};
 use clustron_testkit::{Ledger, predicates};
 
+use super::jobs;
+use super::ledger::attempts_path;
+
 /// What was counted over all jobs.
 #[derive(Debug, Default)]
 pub struct Verdict {
@@ -49,7 +52,7 @@ impl Verdict {
         deadline: Duration,
     ) -> anyhow::Result<Self> {
         let mut verdict = Self::default();
-        for name in scheduler.stale_jobs() {
+        for JobSpec { name, .. } in jobs::specs()? {
             let status = scheduler.status(&name, deadline).await?;
             let next = |tick: &Timestamp| status.spec.schedule.next_after(*tick);
             let due = std::iter::successors(status.spec.schedule.next_after(status.since), next);
@@ -63,6 +66,7 @@ impl Verdict {
             let mut firings = scheduler.history(&name, deadline).await?;
             firings.extend(scheduler.stale_status(&name)?.open);
             verdict.judge(&status.spec, &due, &firings, &Ledger::read(ledger)?);
+            verdict.judge_attempts(&name, &due, &firings, &Ledger::read(attempts_path(ledger))?);
         }
         verdict.judge_ledger(&Ledger::read(ledger)?);
         ensure!(verdict.due > 0, "no tick was due: there is nothing to judge");
@@ -103,6 +107,34 @@ impl Verdict {
             let runs: Vec<_> = ledger.entries().iter().filter(|e| e.job == name).collect();
             self.gaps += due.iter().filter(|t| runs.iter().all(|e| e.scheduled != **t)).count();
             self.faults.push(violation.to_string());
+        }
+    }
+
+    /// Judges what was begun: nothing before its claim, nothing twice under one token, and nothing
+    /// that the cluster does not know to be due.
+    fn judge_attempts(
+        &mut self,
+        job: &JobName,
+        due: &[Timestamp],
+        firings: &[Firing],
+        attempts: &Ledger,
+    ) {
+        let firings: BTreeMap<Timestamp, &Firing> =
+            firings.iter().map(|firing| (firing.scheduled, firing)).collect();
+        let mut begun = BTreeSet::new();
+        for attempt in attempts.entries().iter().filter(|entry| entry.job == job.as_str()) {
+            if due.last().is_none_or(|last| attempt.scheduled > *last) {
+                continue;
+            }
+            let claimed = firings.get(&attempt.scheduled).is_some_and(|firing| {
+                firing.claim_token <= attempt.token && Some(attempt.token) <= firing.token
+            });
+            if !claimed || due.binary_search(&attempt.scheduled).is_err() {
+                self.faults.push(format!("begun without a claim: {attempt}"));
+            }
+            if !begun.insert((attempt.scheduled, attempt.token)) {
+                self.faults.push(format!("begun twice under one token: {attempt}"));
+            }
         }
     }
 
@@ -148,5 +180,89 @@ async fn recorded(
             return Ok(());
         }
         ensure!(changes.changed().await.is_ok(), "the watching node ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clustron_core::{Epoch, FencingToken};
+    use clustron_scheduler::Schedule;
+    use clustron_testkit::Entry;
+
+    fn tick(at: i64) -> Timestamp {
+        Timestamp::from_unix_ms(at * 1000)
+    }
+
+    fn firing(at: i64, claim: u64, newest: u64) -> Firing {
+        Firing {
+            scheduled: tick(at),
+            generation: 1,
+            claim_token: FencingToken(claim),
+            claimed_at: tick(at),
+            epoch: Epoch(1),
+            attempts: 1,
+            worker: None,
+            token: Some(FencingToken(newest)),
+            why: None,
+            outcome: Some(Outcome::Ran),
+            started: Some(tick(at)),
+            finished: Some(tick(at)),
+            late: vec![],
+        }
+    }
+
+    fn ledger(lines: &[(i64, u64)]) -> Ledger {
+        let line = |(at, token): &(i64, u64)| {
+            let entry = Entry {
+                job: "pulse".to_owned(),
+                scheduled: tick(*at),
+                token: FencingToken(*token),
+                node: "a".to_owned(),
+                epoch: Epoch(1),
+                attempt: 1,
+                at: tick(*at),
+            };
+            serde_json::to_string(&entry).unwrap() + "\n"
+        };
+        Ledger::parse(&lines.iter().map(line).collect::<String>()).unwrap()
+    }
+
+    /// The faults of two due ticks, claimed with tokens 5 and 7 to 9, for what was begun.
+    fn faults(begun: &[(i64, u64)]) -> Vec<String> {
+        let name = JobName::new("pulse").unwrap();
+        let spec = JobSpec::new(name.clone(), Schedule::every(Duration::from_secs(1)).unwrap());
+        let (due, firings) = ([tick(1), tick(2)], [firing(1, 5, 5), firing(2, 7, 9)]);
+        let mut verdict = Verdict::default();
+        verdict.judge(&spec, &due, &firings, &ledger(&[(1, 5), (2, 9)]));
+        verdict.judge_attempts(&name, &due, &firings, &ledger(begun));
+        verdict.faults
+    }
+
+    #[test]
+    fn attempts_are_judged_by_their_claims() {
+        assert_eq!(faults(&[(1, 5), (2, 7), (2, 9)]), [""; 0]);
+        for (begun, fault) in [
+            (&[(1, 5), (1, 5)][..], "begun twice under one token"),
+            (&[(1, 4)], "begun without a claim"),
+            (&[(2, 10)], "begun without a claim"),
+            (&[(0, 3)], "begun without a claim"),
+        ] {
+            let faults = faults(begun);
+            assert!(faults.len() == 1 && faults[0].starts_with(fault), "{begun:?}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_tick_without_its_one_claim_and_outcome_is_a_fault() {
+        let name = JobName::new("pulse").unwrap();
+        let spec = JobSpec::new(name, Schedule::every(Duration::from_secs(1)).unwrap());
+        let due = [tick(1), tick(2)];
+        let open = Firing { outcome: None, ..firing(2, 7, 7) };
+        for firings in [vec![firing(1, 5, 5)], vec![firing(1, 5, 5), open]] {
+            let mut verdict = Verdict::default();
+            verdict.judge(&spec, &due, &firings, &ledger(&[(1, 5), (2, 7)]));
+            assert!(!verdict.is_clean() && verdict.faults.len() == 1, "{:?}", verdict.faults);
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clustron_core::NodeState;
+use clustron_samples::scheduler::attempts_path;
 use clustron_scheduler::{JobName, Outcome};
 use clustron_testkit::{Ledger, Process, free_addrs};
 use trio::{PATIENCE, Trio, median, node_command, timed};
@@ -45,12 +46,22 @@ async fn the_late_work_of_a_leader_that_was_stopped_is_refused_by_its_token() {
     let mut changes = trio.scheduler.changes();
     let tick = loop {
         let open = trio.scheduler.stale_status(&pulse).unwrap().open;
-        match open.iter().find(|f| f.worker == Some(leader.node) && f.is_running()) {
-            Some(firing) => break firing.scheduled,
-            None => changes.changed().await.unwrap(),
+        let Some(firing) = open.iter().find(|f| f.worker == Some(leader.node) && f.is_running())
+        else {
+            changes.changed().await.unwrap();
+            continue;
+        };
+        trio.nodes[at].stop().unwrap();
+        // Now that it stands still: has it begun, and not written yet?
+        let begun = Ledger::read(attempts_path(&trio.ledger())).unwrap();
+        let written = Ledger::read(trio.ledger()).unwrap();
+        let has = |ledger: &Ledger| ledger.entries().iter().any(|e| Some(e.token) == firing.token);
+        if has(&begun) && !has(&written) {
+            break firing.scheduled;
         }
+        trio.nodes[at].cont().unwrap();
+        changes.changed().await.unwrap();
     };
-    trio.nodes[at].stop().unwrap();
     let next = trio.leader_after(&leader).await;
     assert_ne!(next.node, leader.node);
     let down = trio.wait_for(|status| !status.view.is_alive(leader.node)).await;
