@@ -44,7 +44,13 @@
 //!
 //! # Limits
 //!
-//! Cron lines are in UTC. A tick is a whole millisecond.
+//! * Cron lines are in UTC. A tick is a whole millisecond.
+//! * The leader believes its clock: one that jumps ahead makes due, and takes, the ticks that it
+//!   jumps over. Keep clocks disciplined.
+//! * A run has no time limit of its own, and a job that leaves the code stays in the cluster's
+//!   table; its due ticks wait for a node that has its handler.
+//! * A job runs on the runtime of the node's heartbeats: work that blocks belongs in
+//!   `spawn_blocking`.
 
 mod context;
 mod cron;

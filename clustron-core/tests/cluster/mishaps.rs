@@ -185,7 +185,7 @@ async fn verbose_three(world: &World) -> Vec<(Cluster, Replicated<Verbose>)> {
         let transport = world.network.host(host);
         let mut builder = Cluster::builder("test").config(config).transport(transport);
         let state = builder.install(VerboseModule);
-        async move { (builder.start().await.unwrap(), state) }
+        async move { (builder.start().await.expect("a cluster"), state) }
     });
     let nodes = join_all(starts).await;
     for (cluster, _) in &nodes {
