@@ -349,8 +349,8 @@ impl Inner {
         agreed.cluster.is_some() && agreed.view.alive().any(|node| node.id != self.local.id)
     }
 
-    /// Resolves when none of the others can be reached any more, as when all are ended at once:
-    /// there is nobody left to tell.
+    /// Resolves when the processes of all others are known to be gone, as when all are ended at
+    /// once: there is nobody left to tell.
     async fn others_gone(&self) {
         loop {
             tokio::time::sleep(LOOK_FOR_OTHERS_EVERY).await;
@@ -358,7 +358,10 @@ impl Inner {
             let others = agreed.view.alive().filter(|node| node.id != self.local.id);
             let looks = others.map(|node| self.messenger.verify(node.id));
             let looks = futures::future::join_all(looks).await;
-            if looks.iter().all(Result::is_err) {
+            let gone = |look: &Result<(), MessageError>| {
+                matches!(look, Err(MessageError::Unreachable { gone: true, .. }))
+            };
+            if looks.iter().all(gone) {
                 return;
             }
         }
