@@ -6,9 +6,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 use super::{Listener, Stream, Transport};
+
+/// Connections that may wait to be accepted, as far as the system allows.
+const BACKLOG: u32 = 1024;
 
 /// How long sent bytes may stay unacknowledged before the stream breaks.
 const UNANSWERED_MAX: Duration = Duration::from_secs(10);
@@ -23,7 +26,7 @@ pub struct TcpTransport;
 impl Transport for TcpTransport {
     fn listen<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
         async move {
-            let listener = TcpListener::bind(addr).await?;
+            let listener = bind(addr).await?;
             let addr = listener.local_addr()?.to_string();
             Ok(Box::new(TcpAcceptor { listener, addr }) as Box<dyn Listener>)
         }
@@ -43,6 +46,23 @@ impl Transport for TcpTransport {
         }
         .boxed()
     }
+}
+
+/// Like [`TcpListener::bind`], with room for more than 128 peers that come at the same time. A
+/// connection for which there is no room looks open to the other side and is not.
+async fn bind(addr: &str) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for addr in lookup_host(addr).await? {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A node that starts again must not wait for the old one's connections to be forgotten.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(addr).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Sends small messages at once, and finds out by itself when the other end is out of reach: the
