@@ -359,7 +359,11 @@ impl Inner {
             let looks = others.map(|node| self.messenger.verify(node.id));
             let looks = futures::future::join_all(looks).await;
             let gone = |look: &Result<(), MessageError>| {
-                matches!(look, Err(MessageError::Unreachable { gone: true, .. }))
+                matches!(
+                    look,
+                    Err(MessageError::Unreachable { gone: true, .. }
+                        | MessageError::UnknownNode { .. })
+                )
             };
             if looks.iter().all(gone) {
                 return;

@@ -68,6 +68,8 @@ pub(crate) enum Input {
     LeaderGone(NodeId),
     /// This node leads and wants to be succeeded, or not any more.
     HandingOver(bool),
+    /// This node leads and has lost touch with the majority, or has it again.
+    OutOfTouch(bool),
     /// The leader asked this node to take over and has fallen silent on purpose.
     TakeOver,
     /// A voter's answer to the pre-vote of that round.
@@ -105,6 +107,7 @@ pub(crate) struct Election {
     voters: BTreeSet<NodeId>,
     leading: bool,
     handing_over: bool,
+    out_of_touch: bool,
     leader: Option<NodeId>,
     heard_at: Duration,
     /// The leader is known to be gone, or asked us to take over.
@@ -124,6 +127,7 @@ impl Election {
             voters: BTreeSet::new(),
             leading: false,
             handing_over: false,
+            out_of_touch: false,
             leader: None,
             heard_at: now,
             vacant: false,
@@ -157,6 +161,7 @@ impl Election {
             Input::LeaderGone(node) if self.leader == Some(node) => self.vacant = true,
             Input::LeaderGone(_) => {}
             Input::HandingOver(handing_over) => self.handing_over = handing_over,
+            Input::OutOfTouch(out_of_touch) => self.out_of_touch = out_of_touch,
             Input::TakeOver => (self.vacant, self.take_over) = (true, true),
             Input::Answer { from, round, answer } => {
                 return self.answered(now, from, round, answer);
@@ -183,8 +188,9 @@ impl Election {
             return PreVote::LogBehind;
         }
         if self.leading {
-            // A leader that wants to be succeeded says so; with two voters its vote is needed.
-            return match self.handing_over {
+            // One that wants to be succeeded, or that leads in name only, stands in nobody's way:
+            // its very vote may be needed.
+            return match self.handing_over || self.out_of_touch {
                 true => PreVote::Granted,
                 false => PreVote::NotYet { retry_after: self.timing.lease },
             };

@@ -1,18 +1,21 @@
 //! The scheduler's work on the leader: claims what is due, sends the orders, moves what is stuck.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clustron_core::{
-    Clock, ClusterHandle, Leadership, NodeId, Outcome, ProposeError, Replicated, Timestamp,
+    Clock, ClusterHandle, FencingToken, Leadership, NodeId, Outcome, ProposeError, Replicated,
+    Timestamp,
 };
+use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::job::{JobName, JobSpec};
-use crate::message::{Command, Rejection, Reply, Run, RunReply, Start};
+use crate::message::{Command, Rejection, Reply, Run, RunReply};
 use crate::metrics::SchedulerMetrics;
 use crate::planner::Planner;
 use crate::scheduler::Jobs;
@@ -59,6 +62,8 @@ pub(crate) struct Leader {
     /// next leader. The same bounds the news about them. Waiting for room in either could stop
     /// the planner and the dispatcher for each other's sake.
     orders: mpsc::UnboundedSender<Order>,
+    /// The newest attempt of each open tick that was ordered.
+    ordered: BTreeMap<(JobName, Timestamp), FencingToken>,
     metrics: Arc<SchedulerMetrics>,
 }
 
@@ -91,6 +96,7 @@ impl Leader {
                         state: state.clone(),
                         leadership: leadership.clone(),
                         orders,
+                        ordered: BTreeMap::new(),
                         metrics: metrics.clone(),
                     };
                     tokio::select! {
@@ -125,7 +131,6 @@ impl Leader {
                     return lost;
                 }
             }
-            self.resend();
             self.plan(news).await
         };
         tokio::select! {
@@ -160,15 +165,20 @@ impl Leader {
         Ok(())
     }
 
-    /// Sends every running attempt's order once more: the leader before may have claimed the tick
-    /// and never have come to send it. A worker that has it already says so.
-    fn resend(&self) {
-        let running = self.state.read(|state| {
-            let open = state.open_ticks();
-            open.filter_map(|(job, firing)| job.run(firing.scheduled)).collect::<Vec<_>>()
+    /// Orders every running attempt that this leader has not ordered yet: those that it has just
+    /// granted, those of the leader before, who may never have come to it, and those whose grant was
+    /// committed after this leader gave up waiting for it. A worker that has it already says so.
+    fn order_granted(&mut self) {
+        let running: BTreeMap<_, _> = self.state.read(|state| {
+            let ticks = self.planner.open_ticks(state);
+            ticks.filter_map(|(job, firing)| job.run(firing.scheduled)).map(keyed).collect()
         });
-        for (worker, run) in running {
-            self.order(worker, run);
+        self.ordered.retain(|tick, _| running.contains_key(tick));
+        for (tick, (worker, run)) in running {
+            if self.ordered.insert(tick, run.token) != Some(run.token) {
+                // The dispatcher ends only together with this planner.
+                let _ = self.orders.send((worker, run));
+            }
         }
     }
 
@@ -182,8 +192,12 @@ impl Leader {
             while let Ok(news) = news.try_recv() {
                 readmit.extend(self.take_news(news));
             }
+            while let Some(Some((job, worker))) = readmit.next().now_or_never() {
+                self.workers.readmit(&job, worker);
+            }
             self.follow_view();
             self.state.read(|state| self.planner.note_open(state));
+            self.order_granted();
             let now = self.clock.now();
             let commands = self.state.read(|state| {
                 let mut commands = self.planner.due(state, now, &mut self.workers);
@@ -238,7 +252,7 @@ impl Leader {
         }
     }
 
-    /// Proposes commands in order, all under way at once, and orders what they grant.
+    /// Proposes commands in order, all under way at once.
     async fn propose_all(&mut self, commands: Vec<Command>) -> Result<(), Lost> {
         let proposals = commands.into_iter().map(|command| {
             let (state, epoch) = (self.state.clone(), self.leadership.epoch());
@@ -253,7 +267,7 @@ impl Leader {
             self.state.read(|state| self.planner.note_job(state, command.job()));
         }
         for (command, reply) in proposed {
-            self.follow(&command, reply?);
+            self.count(&command, &reply?);
         }
         Ok(())
     }
@@ -265,38 +279,24 @@ impl Leader {
         Ok(reply?)
     }
 
-    /// Acts on what a command was answered.
-    fn follow(&self, command: &Command, reply: Reply) {
-        let scheduled = match (command, &reply) {
-            (Command::Claim { scheduled, .. }, Reply::Claimed { start, .. }) => {
-                self.metrics.claims.inc();
-                match start {
-                    Start::Running { .. } => *scheduled,
-                    Start::Waiting | Start::Skipped { .. } => return,
-                }
+    /// Counts what a command was answered.
+    fn count(&self, command: &Command, reply: &Reply) {
+        match reply {
+            Reply::Claimed { .. } => drop(self.metrics.claims.inc()),
+            Reply::Assigned { attempt, .. } if *attempt > 1 => {
+                self.metrics.reassignments.inc();
             }
-            (Command::Assign { scheduled, .. }, Reply::Assigned { attempt, .. }) => {
-                if *attempt > 1 {
-                    self.metrics.reassignments.inc();
-                }
-                *scheduled
-            }
-            (_, Reply::Rejected(why)) => {
+            Reply::Rejected(why) => {
                 tracing::debug!(job = %command.job(), %why, "planned on an older state");
-                return;
             }
-            _ => return,
-        };
-        let order = self.state.read(|s| s.job(command.job()).and_then(|job| job.run(scheduled)));
-        if let Some((worker, run)) = order {
-            self.order(worker, run);
+            _ => {}
         }
     }
+}
 
-    fn order(&self, worker: NodeId, run: Run) {
-        // The dispatcher ends only together with this planner.
-        let _ = self.orders.send((worker, run));
-    }
+/// An order under the tick that it is for.
+fn keyed(order: Order) -> ((JobName, Timestamp), Order) {
+    ((order.1.job.clone(), order.1.scheduled), order)
 }
 
 impl From<ProposeError> for Lost {
@@ -352,7 +352,7 @@ impl Dispatcher {
                     (error.outcome() == Outcome::NotApplied).then_some(false)
                 }
             };
-            if refused.is_some() && !told {
+            if refused.is_some() && !told && is_current(&self.state, &run) {
                 told = true;
                 tell(refused);
             }

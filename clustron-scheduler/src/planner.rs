@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clustron_core::{FencingToken, Timestamp};
 
+use crate::firing::Firing;
 use crate::job::{JobName, Overlap};
 use crate::job_state::Job;
 use crate::message::{Command, Run};
@@ -78,10 +79,22 @@ impl Planner {
     /// another, or has started it after all.
     pub(crate) fn note_order(&mut self, run: &Run, refused: bool) {
         let tick = (run.job.clone(), run.scheduled);
+        // News of an attempt may come after news of one that has replaced it.
+        let known = self.refused.get(&tick).copied();
         match refused {
-            true => drop(self.refused.insert(tick, run.token)),
-            false => drop(self.refused.remove(&tick)),
+            true if known <= Some(run.token) => drop(self.refused.insert(tick, run.token)),
+            false if known == Some(run.token) => drop(self.refused.remove(&tick)),
+            true | false => {}
         }
+    }
+
+    /// Every tick that waits or runs, with its job.
+    pub(crate) fn open_ticks<'a>(
+        &'a self,
+        state: &'a SchedulerState,
+    ) -> impl Iterator<Item = (&'a Job, &'a Firing)> {
+        let jobs = self.open.iter().filter_map(|name| state.job(name));
+        jobs.flat_map(|job| job.open().map(move |firing| (job, firing)))
     }
 
     /// When the earliest unclaimed tick is due; `None` if no schedule has any.

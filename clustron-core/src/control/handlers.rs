@@ -16,7 +16,7 @@ use super::rpc::{
     Refused, SnapshotChunk, TakeOver, WhoVotes,
 };
 use super::snapshot;
-use super::types::Snapshot;
+use super::types::{Snapshot, Vote};
 use crate::election::{Input, PreVote};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
 
@@ -65,13 +65,17 @@ impl Control {
     /// A leader that says that it hears no majority does not count as heard. It may recover with
     /// our very answer; but one that we hear and that never hears us, as when a link is cut in one
     /// direction, is refused after a while, or its voters' lease would keep it in office for ever.
-    fn check_touch(&self, out_of_touch: bool) -> Result<bool, Refused> {
+    fn check_touch(&self, vote: Vote, out_of_touch: bool) -> Result<bool, Refused> {
         let mut since = self.leader_out_since.lock().unwrap_or_else(PoisonError::into_inner);
         if !out_of_touch {
             *since = None;
             return Ok(true);
         }
-        if since.get_or_insert_with(Instant::now).elapsed() > self.timing.leader_silence {
+        let (_, began) = match *since {
+            Some(since) if since.0 == vote => since,
+            Some(_) | None => *since.insert((vote, Instant::now())),
+        };
+        if began.elapsed() > self.timing.leader_silence {
             return Err(Refused::OutOfTouch);
         }
         Ok(false)
@@ -83,7 +87,7 @@ impl Control {
         request: Append,
     ) -> Result<AppendEntriesResponse<NodeId>, Refused> {
         self.check_cluster(request.cluster)?;
-        let in_touch = self.check_touch(request.out_of_touch)?;
+        let in_touch = self.check_touch(request.rpc.vote, request.out_of_touch)?;
         let reply = self.raft.append_entries(request.rpc).await;
         let reply = reply.map_err(|e| Refused::Failed(e.to_string()))?;
         if in_touch && !matches!(reply, AppendEntriesResponse::HigherVote(_)) {

@@ -101,10 +101,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let mut responses = vec![];
         for entry in entries {
             self.applied = Some(entry.log_id);
-            if self.tasks.is_cancelled() {
-                let error = openraft::AnyError::error("the node has ended");
-                return Err(StorageIOError::apply(entry.log_id, error).into());
-            }
+            let alive = self.check_alive();
+            alive.map_err(|e| StorageIOError::apply(entry.log_id, openraft::AnyError::error(e)))?;
             responses.push(match entry.payload {
                 EntryPayload::Blank => Response::Done,
                 EntryPayload::Membership(membership) => {
@@ -149,6 +147,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 None => tracing::debug!(module = name, "left out of the snapshot"),
             }
         }
+        self.check_alive().map_err(|error| failed(&error))?;
         restored.into_iter().for_each(|put| put());
         self.agreed = agreed;
         (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
@@ -164,11 +163,18 @@ impl RaftStateMachine<TypeConfig> for Machine {
 }
 
 impl Machine {
+    /// Once the node has ended, its copies of the modules' states may be half changed, or belong to
+    /// the node's next attempt to join.
+    fn check_alive(&self) -> Result<(), Ended> {
+        if self.tasks.is_cancelled() { Err(Ended) } else { Ok(()) }
+    }
+
     #[expect(clippy::result_large_err, reason = "openraft's error, in openraft's trait")]
     fn build(&mut self) -> Result<Snapshot, StorageError> {
         let failed = |e: &dyn std::error::Error| {
             StorageError::from(StorageIOError::write_snapshot(None, openraft::AnyError::error(e)))
         };
+        self.check_alive().map_err(|error| failed(&error))?;
         let mut states = BTreeMap::new();
         for (name, module) in self.modules.iter() {
             states.insert(*name, module.snapshot().map_err(|e| failed(&e))?);
@@ -184,6 +190,10 @@ impl Machine {
         Ok(built)
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the node has ended")]
+struct Ended;
 
 /// Hands over a snapshot that was taken when it was asked for.
 pub(crate) struct Builder {

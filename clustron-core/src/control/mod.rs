@@ -82,8 +82,8 @@ pub(crate) struct Control {
     handing_over: AtomicBool,
     /// As leader: a majority has not answered for a while. Told with every heartbeat.
     out_of_touch: Arc<AtomicBool>,
-    /// As follower: since when the leader has said so.
-    leader_out_since: std::sync::Mutex<Option<Instant>>,
+    /// As follower: since when the leader of that vote has said so.
+    leader_out_since: std::sync::Mutex<Option<(types::Vote, Instant)>>,
     voters_max: usize,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) tasks: Tasks,

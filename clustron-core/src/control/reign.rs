@@ -40,6 +40,7 @@ struct Resign<'a>(&'a Arc<Control>);
 impl Drop for Resign<'_> {
     fn drop(&mut self) {
         self.0.resign();
+        self.0.set_out_of_touch(false);
         self.0.campaign.tell(Input::Leading(false));
     }
 }
@@ -73,23 +74,35 @@ impl Control {
     /// One stretch of Raft leadership. Without a quorum the node stops to lead, and activates a new
     /// epoch when the quorum is back.
     async fn reign(&self) {
-        self.out_of_touch.store(false, Ordering::Relaxed);
+        self.set_out_of_touch(false);
         if self.agreed_now().cluster.is_none() {
             self.found_when_all_follow().await;
         }
         loop {
             self.wait_for_quorum().await;
-            let Ok(epoch) = self.activate().await else { continue };
             // Whatever the leader is waiting for, it notices when it has lost the majority.
             tokio::select! {
                 biased;
                 () = self.quorum_lost() => {
-                    tracing::warn!(%epoch, "the leader has lost touch with the majority");
-                    self.out_of_touch.store(true, Ordering::Relaxed);
+                    tracing::warn!("the leader has lost touch with the majority");
+                    self.set_out_of_touch(true);
                 }
-                () = self.look_after_all(epoch) => {}
+                () = self.hold_office() => {}
             }
             self.resign();
+        }
+    }
+
+    /// Activates an epoch and works in it for as long as it lasts.
+    async fn hold_office(&self) {
+        if let Ok(epoch) = self.activate().await {
+            self.look_after_all(epoch).await;
+        }
+    }
+
+    fn set_out_of_touch(&self, out_of_touch: bool) {
+        if self.out_of_touch.swap(out_of_touch, Ordering::Relaxed) != out_of_touch {
+            self.campaign.tell(Input::OutOfTouch(out_of_touch));
         }
     }
 
@@ -131,10 +144,15 @@ impl Control {
     }
 
     async fn wait_for_quorum(&self) {
+        let began = Instant::now();
         while !self.has_quorum() {
+            // One that was elected and hears nobody since leads in name only, too.
+            if began.elapsed() > self.timing.leader_silence {
+                self.set_out_of_touch(true);
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        self.out_of_touch.store(false, Ordering::Relaxed);
+        self.set_out_of_touch(false);
     }
 
     fn has_quorum(&self) -> bool {

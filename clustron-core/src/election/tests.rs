@@ -175,13 +175,16 @@ fn while_one_group_replaces_another_a_majority_of_each_is_enough_and_needed() {
 }
 
 #[test]
-fn a_leader_that_hands_over_votes_for_its_successor() {
+fn a_leader_that_hands_over_or_leads_in_name_only_votes_for_its_successor() {
     let mut election = follower(1);
     election.handle(ms(10), Input::Leading(true));
     election.handle(ms(20), Input::HandingOver(true));
     let end = LogEnd::default();
     assert_eq!(election.would_vote(ms(30), end, end), PreVote::Granted);
     election.handle(ms(40), Input::HandingOver(false));
+    election.handle(ms(41), Input::OutOfTouch(true));
+    assert_eq!(election.would_vote(ms(42), end, end), PreVote::Granted);
+    election.handle(ms(43), Input::OutOfTouch(false));
     assert_eq!(
         election.would_vote(ms(50), end, end),
         PreVote::NotYet { retry_after: TIMING.lease }

@@ -30,8 +30,10 @@ const BATCH_FRAMES: usize = 64;
 const BUFFER_KEEP_BYTES: usize = 256 << 10;
 
 /// Requests that wait for others to answer: if they held the slots of those answers, they would
-/// wait for themselves. Their handler limits them instead.
+/// wait for themselves. Each connection has slots of its own for them.
 const UNSLOTTED: [&str; 3] = ["core.propose", "core.join", "core.read-index"];
+
+const OWN_REQUESTS_AT_ONCE: usize = 4096;
 
 type Reply = Result<Bytes, NotReplied>;
 
@@ -52,6 +54,7 @@ pub(crate) struct Session {
     bytes_free: Arc<Semaphore>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
     id_next: AtomicU64,
+    own_slots: Arc<Semaphore>,
     closed: CancellationToken,
 }
 
@@ -66,6 +69,7 @@ impl Session {
             bytes_free: Arc::new(Semaphore::new(QUEUE_BYTES)),
             waiting: Mutex::default(),
             id_next: AtomicU64::new(0),
+            own_slots: Arc::new(Semaphore::new(OWN_REQUESTS_AT_ONCE)),
             closed: CancellationToken::new(),
         });
         shared.metrics.connections_open.inc();
@@ -188,18 +192,17 @@ impl Session {
                 }
             }
             Header::Request { id, kind } => {
-                let slot = if UNSLOTTED.contains(&kind.as_str()) {
-                    None
-                } else {
-                    let slots = shared.request_slots[lane as usize].clone();
-                    let Ok(slot) = slots.acquire_owned().await else { return };
-                    Some(slot)
+                let slots = match UNSLOTTED.contains(&kind.as_str()) {
+                    true => self.own_slots.clone(),
+                    false => shared.request_slots[lane as usize].clone(),
                 };
+                let Ok(slot) = slots.acquire_owned().await else { return };
                 let (this, shared2) = (self.clone(), shared.clone());
                 shared.tasks.spawn("request handler", async move {
                     let reply = shared2.handlers.call(this.peer, &kind, body).await;
-                    drop(slot);
                     this.reply(&shared2, id, reply).await;
+                    // Held to the end: a peer that reads no replies must not pile them up.
+                    drop(slot);
                 });
             }
             Header::Reply { id } => self.settle(id, Ok(body)),

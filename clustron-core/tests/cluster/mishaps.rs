@@ -268,3 +268,34 @@ async fn the_leader_of_two_hands_over_before_it_leaves() {
         .await;
     assert_eq!(status.leader.unwrap().node, others[0].id());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_finds_together_again_after_its_leader_was_deaf_for_a_while() {
+    let world = World::new(&["a", "b"]);
+    let members = world.start_all(&["a", "b"]).await;
+    let first = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leader, others) = part(&first, members);
+    world.network.cut_one_way(&others[0].host, &leader.host);
+    lasts(Duration::from_secs(4)).await;
+    assert_eq!(leader.status().leading, None);
+    world.heal(&leader.host, &[&others[0].host]);
+    settled(&[&leader, &others[0]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_during_a_short_cut_still_has_it_confirmed() {
+    let world = World::new(&["a", "b"]);
+    let members = world.start_all(&["a", "b"]).await;
+    let first = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leader, mut others) = part(&first, members);
+    let leaving = others.remove(0);
+    let (left, host) = (leaving.id(), leaving.host.clone());
+    world.cut_off(&host, &[&leader.host]);
+    let leave = tokio::spawn(leaving.cluster.shutdown(LONG));
+    lasts(Duration::from_millis(2500)).await;
+    world.heal(&host, &[&leader.host]);
+    within("the end", leave).await.unwrap().unwrap();
+    let status = leader.until("it goes on alone", |status| status.leader.is_some()).await;
+    assert_eq!(status.view.node(left).map(|record| record.state), Some(NodeState::Left));
+    leader.add(1).await;
+}
