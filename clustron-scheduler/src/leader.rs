@@ -166,8 +166,9 @@ impl Leader {
     }
 
     /// Orders every running attempt that this leader has not ordered yet: those that it has just
-    /// granted, those of the leader before, who may never have come to it, and those whose grant was
-    /// committed after this leader gave up waiting for it. A worker that has it already says so.
+    /// granted, those of the leader before, who may never have come to it, and those whose grant
+    /// was committed after this leader gave up waiting for it. A worker that has it already says
+    /// so.
     fn order_granted(&mut self) {
         let running: BTreeMap<_, _> = self.state.read(|state| {
             let ticks = self.planner.open_ticks(state);
