@@ -43,11 +43,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
 
 /// Decodes a value that must fill `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = decode_prefix(bytes)?;
-    if used != bytes.len() {
-        return Err(failed::<T>(bytes, format!("{} bytes are left over", bytes.len() - used)));
-    }
-    Ok(value)
+    decode_whole::<T, DECODE_BYTES_MAX>(bytes)
 }
 
 /// The most bytes that a module's whole state may claim when it is restored from a snapshot, which
@@ -56,18 +52,26 @@ const STATE_BYTES_MAX: usize = 4 << 30;
 
 /// Decodes a module's state from its part of a snapshot.
 pub(crate) fn decode_state<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let config = bincode::config::standard().with_limit::<STATE_BYTES_MAX>();
-    let (value, used) = bincode::serde::decode_from_slice(bytes, config)
-        .map_err(|e| failed::<T>(bytes, e.to_string()))?;
+    decode_whole::<T, STATE_BYTES_MAX>(bytes)
+}
+
+/// Decodes a value from the front of `bytes` and says how many it took.
+pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    decode_front::<T, DECODE_BYTES_MAX>(bytes)
+}
+
+fn decode_whole<T: DeserializeOwned, const MAX: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) = decode_front::<T, MAX>(bytes)?;
     if used != bytes.len() {
         return Err(failed::<T>(bytes, format!("{} bytes are left over", bytes.len() - used)));
     }
     Ok(value)
 }
 
-/// Decodes a value from the front of `bytes` and says how many it took.
-pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
-    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+fn decode_front<T: DeserializeOwned, const MAX: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), CodecError> {
+    let config = bincode::config::standard().with_limit::<MAX>();
     bincode::serde::decode_from_slice(bytes, config).map_err(|e| failed::<T>(bytes, e.to_string()))
 }
 

@@ -1,7 +1,7 @@
 //! Drives [`Bootstrap`]: finds the seeds, greets, and founds or joins; later brings a node back in
 //! that others took for failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -260,19 +260,20 @@ impl Formation {
             let seed = self.introduced(addr, result);
             seeds.insert(addr.clone(), seed);
         }
-        let mut targets: BTreeMap<NodeId, ()> = BTreeMap::new();
-        for seed in seeds.values() {
-            if let Seed::Node(id) = seed {
-                targets.insert(*id, ());
-            }
-        }
+        let mut targets: BTreeSet<NodeId> = seeds
+            .values()
+            .filter_map(|seed| match seed {
+                Seed::Node(id) => Some(*id),
+                Seed::Itself | Seed::Failed { .. } => None,
+            })
+            .collect();
         for node in self.lock().acquaintances() {
             self.messenger.learn_address(node.id, &node.addr);
-            targets.insert(node.id, ());
+            targets.insert(node.id);
         }
         let greeting = self.lock().greeting(self.started.elapsed(), self.cluster());
         let greets =
-            targets.into_keys().map(|id| {
+            targets.into_iter().map(|id| {
                 let greet = Greet(greeting.clone());
                 async move {
                     (id, self.messenger.request(id, Lane::Control, &greet, GREET_DEADLINE).await)

@@ -90,7 +90,7 @@ impl Leader {
                     let (orders, orders_rx) = mpsc::unbounded_channel();
                     let leader = Self {
                         clock: cluster.clock(),
-                        planner: state.read(Planner::new),
+                        planner: Planner::default(),
                         workers: Workers::new(running_max),
                         cluster: cluster.clone(),
                         state: state.clone(),
@@ -121,7 +121,9 @@ impl Leader {
             metrics: self.metrics.clone(),
         };
         let planning = async {
-            // What this leader proposed before, in an attempt that it gave up, is applied by then.
+            // The plan begins from a state that holds all that was committed before. What commits
+            // later of what this leader gave up waiting for, `note_open` and the compare-and-set
+            // of each command take care of.
             if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err() {
                 return Lost;
             }

@@ -69,8 +69,7 @@ impl SchedulerState {
         self.jobs.get(name)
     }
 
-    /// Every tick that waits or runs, with its job. Looks at every job: for a new leader, which
-    /// must send each running attempt's order again because its predecessor may not have.
+    /// Every tick that waits or runs, with its job. Looks at every job.
     pub fn open_ticks(&self) -> impl Iterator<Item = (&Job, &Firing)> {
         self.jobs.values().flat_map(|job| job.open().map(move |firing| (job, firing)))
     }

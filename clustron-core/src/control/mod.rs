@@ -162,15 +162,16 @@ impl Control {
 
     /// Founds a cluster of exactly these nodes. The one that is called becomes the first leader
     /// if nothing fails.
-    pub(crate) async fn found(&self, nodes: Vec<NodeInfo>) -> Result<(), StartError> {
+    pub(crate) async fn found(&self, mut nodes: Vec<NodeInfo>) -> Result<(), StartError> {
         let cluster = ClusterId::mint();
         if self.local.adopt_cluster(cluster) != cluster {
             // Another group has called at this very moment.
             return Ok(());
         }
-        let nodes: BTreeMap<_, _> = nodes.into_iter().map(|node| (node.id, node.into())).collect();
         // The others join what these found.
-        let nodes: BTreeMap<_, _> = nodes.into_iter().take(self.voters_max).collect();
+        nodes.sort_by_key(|node| node.id);
+        nodes.truncate(self.voters_max);
+        let nodes: BTreeMap<_, _> = nodes.into_iter().map(|node| (node.id, node.into())).collect();
         let founded = self.raft.initialize(nodes).await;
         founded.map_err(|e| StartError::ControlPlane(e.to_string()))
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use clustron_core::{NodeState, Outcome, ProposeError, Rejection};
 use tokio::sync::watch;
 
-use crate::world::{LONG, Member, Reigns, World, agree, hosts, part, settled, state_of, within};
+use crate::world::{
+    LONG, Member, Reigns, World, agree, hosts, part, settled, state_of, two_cut_off_from_three,
+    within,
+};
 
 /// Shorter than the cuts, so that its outcome is known before they heal.
 const BRIEF: Duration = Duration::from_millis(500);
@@ -156,15 +159,7 @@ async fn a_link_that_is_cut_one_way_stops_no_majority() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_five_can_do_nothing_and_come_back() {
-    let names = ["a", "b", "c", "d", "e"];
-    let world = World::new(&names);
-    let members = world.start_all(&names).await;
-    let first = settled(&members.iter().collect::<Vec<_>>()).await;
-    let (leader, mut majority) = part(&first, members);
-    let follower = majority.pop().unwrap();
-    for host in hosts(&majority) {
-        world.cut_off(host, &[&leader.host, &follower.host]);
-    }
+    let (world, first, [leader, follower], majority) = two_cut_off_from_three().await;
     let minority = [&leader, &follower];
     for member in minority {
         member.until("no leader", |status| status.leader.is_none()).await;

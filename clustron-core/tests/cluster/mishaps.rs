@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
 
-use crate::world::{LONG, Member, TallyModule, World, hosts, part, settled, within};
+use crate::world::{
+    LONG, Member, TallyModule, World, hosts, part, settled, two_cut_off_from_three, within,
+};
 
 /// Lets a fault last. Never used to wait for a result.
 async fn lasts(fault: Duration) {
@@ -124,15 +126,7 @@ async fn a_cut_off_leader_that_waits_for_a_verdict_to_commit_notices_all_the_sam
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_for_a_lost_majority_do_not_keep_it_from_coming_back() {
-    let names = ["a", "b", "c", "d", "e"];
-    let world = World::new(&names);
-    let members = world.start_all(&names).await;
-    let first = settled(&members.iter().collect::<Vec<_>>()).await;
-    let (leader, mut majority) = part(&first, members);
-    let follower = majority.pop().unwrap();
-    for host in hosts(&majority) {
-        world.cut_off(host, &[&leader.host, &follower.host]);
-    }
+    let (world, _, [leader, follower], majority) = two_cut_off_from_three().await;
     let patience = Duration::from_secs(120);
     let waiting: Vec<_> = (0..1200)
         .map(|n| {

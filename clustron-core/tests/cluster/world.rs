@@ -254,6 +254,21 @@ pub(crate) fn part(leader: &Activation, members: Vec<Member>) -> (Member, Vec<Me
     (leading.pop().expect("one of the members leads"), others)
 }
 
+/// Five nodes, of which the leader and one follower are cut off from the other three; with how the
+/// leader came to be.
+pub(crate) async fn two_cut_off_from_three() -> (World, Activation, [Member; 2], Vec<Member>) {
+    let names = ["a", "b", "c", "d", "e"];
+    let world = World::new(&names);
+    let members = world.start_all(&names).await;
+    let first = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leader, mut majority) = part(&first, members);
+    let follower = majority.pop().expect("four others");
+    for host in hosts(&majority) {
+        world.cut_off(host, &[&leader.host, &follower.host]);
+    }
+    (world, first, [leader, follower], majority)
+}
+
 pub(crate) fn hosts(members: &[Member]) -> Vec<&str> {
     members.iter().map(|member| member.host.as_str()).collect()
 }
