@@ -9,7 +9,7 @@ mod tidy;
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
@@ -17,12 +17,15 @@ Usage: cargo xtask COMMAND
 Commands:
   tidy    Check what the compiler does not: file lengths, the pure wall, the crate graph,
           dead files and forbidden words. `cargo test -p xtask` checks the same.
+  sim     Run simulations: `sim list`, `sim --seed N [--scenario NAME]` with every line of its
+          story, `sim --seeds A..B [--scenario NAME] [--jobs N] [--twice]` on all cores.
   help    Show this text.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy(),
+        ["sim", ..] => sim(&arguments[1..]),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
@@ -50,6 +53,27 @@ fn tidy() -> ExitCode {
         0 => ExitCode::SUCCESS,
         n => {
             eprintln!("tidy: {n} findings");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Another program does it: what runs the chores depends on nothing that they are about.
+fn sim(arguments: &[String]) -> ExitCode {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["run", "--release", "--quiet", "--package", "clustron-sim", "--"])
+        .args(arguments)
+        .current_dir(workspace_root())
+        .status();
+    match status {
+        // A program that was ended by a signal has no code.
+        Ok(status) => status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => {
+            eprintln!("cannot start cargo: {error}");
             ExitCode::FAILURE
         }
     }

@@ -30,6 +30,11 @@ const RULES: &[Rule] = &[
         may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
         tests_may_use: &[],
     },
+    Rule {
+        package: "clustron-sim",
+        may_use: &["clustron-core", "clustron-testkit"],
+        tests_may_use: &[],
+    },
     Rule { package: "xtask", may_use: &[], tests_may_use: &[] },
 ];
 
