@@ -1,4 +1,5 @@
-//! A node in this process that watches the measured ones: it neither votes nor can lead.
+//! A node in this process that watches the measured ones: it neither votes nor can lead. A client,
+//! because an observer hears of a new leader from a member, which would be measured too.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +12,8 @@ use crate::nodes::Nodes;
 
 /// Joins the cluster of these nodes to watch it.
 pub(crate) async fn watch(nodes: &Nodes) -> anyhow::Result<Cluster> {
-    let builder = Cluster::builder(CLUSTER)
-        .name("watcher")
-        .roles([Role::Observer])
-        .seeds(nodes.addrs().iter());
+    let builder =
+        Cluster::builder(CLUSTER).name("watcher").roles([Role::Client]).seeds(nodes.addrs().iter());
     let started = tokio::time::timeout(PATIENCE, builder.start()).await;
     Ok(started.context("the watcher found no cluster")??)
 }

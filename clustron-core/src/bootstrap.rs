@@ -116,7 +116,7 @@ impl Bootstrap {
             *id == self.me.id
                 || self.peers.get(id).filter(fresh).is_some_and(|p| p.greeting.sees == sees)
         };
-        let mine_to_found = self.me.is_member() && sees.first() == Some(&self.me.id);
+        let mine_to_found = self.me.votes() && sees.first() == Some(&self.me.id);
         if lacking > 0 || !mine_to_found || !sees.iter().all(agrees) {
             return Decision::Wait { lacking };
         }
@@ -130,10 +130,22 @@ impl Bootstrap {
         let free = self.peers.values().filter(|peer| {
             now < peer.at + self.seen_for
                 && peer.greeting.cluster.is_none()
-                && peer.greeting.node.is_member()
+                && peer.greeting.node.votes()
         });
-        let me = Some(self.me.id).filter(|_| self.me.is_member());
+        let me = Some(self.me.id).filter(|_| self.me.votes());
         free.map(|peer| peer.greeting.node.id).chain(me).collect()
+    }
+}
+
+/// What a node waits for that lacks so many members to found a cluster, for people.
+pub(crate) fn waiting_for(founds: bool, lacking: usize) -> String {
+    match (founds, lacking) {
+        (true, 0) => "all members to see each other".to_owned(),
+        (true, _) => format!("{lacking} more members"),
+        (false, 0) => "the members to found a cluster: this node is none".to_owned(),
+        (false, _) => format!(
+            "{lacking} more members, which found a cluster before this node joins: it is none"
+        ),
     }
 }
 

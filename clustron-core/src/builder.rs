@@ -7,18 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
+use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
 use crate::detection::Detection;
 use crate::error::StartError;
+use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
 use crate::local::Local;
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
-use crate::metrics::CoreMetrics;
+use crate::metrics::{CoreMetrics, Exposed, Register};
+use crate::roles;
 use crate::status::StatusBoard;
 use crate::tasks::Tasks;
 use crate::time::{Clock, SystemClock};
@@ -67,6 +71,13 @@ impl Installer<'_> {
         services.push((name, Box::new(|cluster| service(cluster).boxed())));
     }
 
+    /// Adds the module's metrics to those that the node shows and that a metrics collector
+    /// collects, by convention named `clustron_<module>_…`. Runs again if the node has to start
+    /// over.
+    pub fn metrics(&mut self, register: impl Fn(&mut Registry) + Send + Sync + 'static) {
+        self.builder.metrics.push(Arc::new(register));
+    }
+
     /// The node, once it has started.
     pub fn cluster(&self) -> LateCluster {
         self.builder.late.clone()
@@ -83,6 +94,7 @@ pub struct ClusterBuilder {
     replicated: Modules,
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
     services: Mutex<Vec<(&'static str, Service)>>,
+    metrics: Vec<Arc<Register>>,
     late: LateCluster,
     twice: Option<&'static str>,
 }
@@ -107,6 +119,7 @@ impl ClusterBuilder {
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
             services: Mutex::default(),
+            metrics: vec![],
             late: LateCluster::default(),
             twice: None,
         }
@@ -201,6 +214,12 @@ impl ClusterBuilder {
         if let Some(module) = self.twice {
             return Err(StartError::ModuleTwice(module));
         }
+        if let Some(module) = self.replicated.keys().next()
+            && !roles::follows_log(&self.config.roles)
+        {
+            let roles = roles::listed(&self.config.roles);
+            return Err(StartError::NoLog { module: (*module).to_owned(), roles });
+        }
         let services = std::mem::take(&mut self.services);
         let services = services.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut listen = self.config.listen.clone();
@@ -279,12 +298,17 @@ impl ClusterBuilder {
         })
         .await?;
         let status = StatusBoard::new(local.node());
+        let exposed = Arc::new(Exposed::new(&metrics));
+        self.metrics.iter().for_each(|register| exposed.add(|registry| register(registry)));
+        let collector = roles::collects_metrics(&config.roles).then(Arc::<Collector>::default);
         let inner = Arc::new(Inner {
             local: local.clone(),
             control: control.clone(),
             messenger: messenger.clone(),
             status: status.clone(),
             metrics: metrics.clone(),
+            exposed: exposed.clone(),
+            collector: collector.clone(),
             clock: self.clock.clone(),
             tasks: tasks.clone(),
             services: tasks.beside(),
@@ -299,7 +323,21 @@ impl ClusterBuilder {
             inner.control.stop().await;
         });
         detection.run(config.membership.clone(), messenger.clone(), news, control.clone());
-        tasks.spawn("status", status.keep(control.clone(), suspicions));
+        tasks.spawn("status", status.clone().keep(control.clone(), suspicions));
+        collect::serve(&messenger, exposed.clone());
+        if let Some(collector) = collector {
+            let (control, messenger) = (control.clone(), messenger.clone());
+            let run = collector.run(control, messenger, exposed, config.metrics_interval);
+            tasks.spawn("metrics collector", run);
+        }
+        match control.following() {
+            Some(following) => {
+                let (messenger, seeds) = (messenger.clone(), config.seeds.clone());
+                let observer = Observer::new(control.clone(), following, messenger, seeds);
+                tasks.spawn("observer", observer.run());
+            }
+            None => follow::serve(&messenger, control.clone(), status.watch()),
+        }
         let formation =
             Formation::new(control, messenger.clone(), config.seeds.clone(), config.expected());
         messenger.listen(listener);

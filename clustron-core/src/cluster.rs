@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::ClusterBuilder;
+use crate::collect::{CollectedMetrics, Collector, NotCollector};
 use crate::control::{Command, Control, ProposeError};
 use crate::error::ShutdownError;
 use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
 use crate::leadership::{self, Leadership};
 use crate::local::Local;
 use crate::messaging::{Lane, Message, MessageError, Messenger, Request};
-use crate::metrics::CoreMetrics;
+use crate::metrics::{CoreMetrics, Exposed};
 use crate::status::{ClusterStatus, Events, StatusBoard};
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -60,6 +61,9 @@ pub(crate) struct Inner {
     pub(crate) messenger: Messenger,
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) metrics: Arc<CoreMetrics>,
+    pub(crate) exposed: Arc<Exposed>,
+    /// Where the node's roles make it one.
+    pub(crate) collector: Option<Arc<Collector>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The node's own tasks.
     pub(crate) tasks: Tasks,
@@ -299,12 +303,14 @@ impl ClusterHandle {
     /// made: a read of replicated state after it is linearizable.
     ///
     /// # Errors
-    /// [`ProposeError::NoLeader`] when no leader confirmed in time, as on the minority side.
+    /// [`ProposeError::NoLeader`] when no leader confirmed in time, as on the minority side;
+    /// [`ProposeError::NoLog`] at a node whose roles do not let it follow the log.
     pub async fn barrier(&self, deadline: Duration) -> Result<(), ProposeError> {
         self.inner.control.barrier(deadline).await
     }
 
-    /// How far this node has applied the control log.
+    /// How far this node has applied the control log; where its roles do not let it follow the log,
+    /// how far the member had that told it last.
     pub fn applied_index(&self) -> u64 {
         self.inner.control.applied_index()
     }
@@ -317,6 +323,29 @@ impl ClusterHandle {
     /// Adds this node's core metrics to a registry, named `clustron_core_…`.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
+    }
+
+    /// Adds metrics of the application to those that this node shows and that a metrics collector
+    /// collects.
+    pub fn add_metrics(&self, register: impl FnOnce(&mut Registry)) {
+        self.inner.exposed.add(register);
+    }
+
+    /// The metrics of this node, its core's, its modules' and those that were
+    /// [added](Self::add_metrics), as OpenMetrics text.
+    pub fn metrics_text(&self) -> String {
+        self.inner.exposed.text()
+    }
+
+    /// The metrics of all nodes, as this one last collected them: every
+    /// [`metrics_interval`](crate::Config::metrics_interval).
+    ///
+    /// # Errors
+    /// The node does not have the role [`MetricsCollector`](crate::Role::MetricsCollector).
+    pub fn collected_metrics(&self) -> Result<CollectedMetrics, NotCollector> {
+        let collector = self.inner.collector.as_ref();
+        let collector = collector.ok_or_else(|| NotCollector::new(&self.node()))?;
+        Ok(collector.collected())
     }
 
     /// Whether the node has ended, and the panic that ended it if there was one.

@@ -6,6 +6,11 @@ use std::time::Duration;
 use crate::election;
 use crate::identity::{InvalidName, NAME_BYTES_MAX, NodeName, Role, TAGS_MAX, check_name};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
+use crate::roles;
+
+/// The shortest and longest time between two collections of metrics.
+const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const METRICS_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// A value that cannot be used. Found at start, before anything has happened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -169,7 +174,8 @@ pub struct Config {
     /// How many members must see each other to found a new cluster. Best all of them, as by
     /// default. With fewer, two clusters can come about where the network is parted while the first
     /// is being founded: at least more than half of those that may be started meanwhile, restarts
-    /// counted. `None`: as many as there are seeds, this node counted in; 1 without seeds.
+    /// counted. `None`: as many as there are seeds, this node counted in if it is a member; 1
+    /// without seeds. A node that is no member founds nothing and only says how many it waits for.
     pub expect: Option<usize>,
     /// What the node does; at least one role.
     pub roles: BTreeSet<Role>,
@@ -180,6 +186,9 @@ pub struct Config {
     /// The largest message, in bytes, 2 MiB to 16 MiB; the same on all nodes. A command of the
     /// control log may have 1 MiB and must fit.
     pub frame_bytes_max: usize,
+    /// How often a node with the role `MetricsCollector` asks the others for their metrics, 100 ms
+    /// to 1 h. Choose it no longer than the interval at which the collector itself is scraped.
+    pub metrics_interval: Duration,
     /// The control plane's times.
     pub timing: Timing,
     /// The failure detector.
@@ -198,6 +207,7 @@ impl Default for Config {
             tags: BTreeMap::new(),
             voters_max: 5,
             frame_bytes_max: 8 << 20,
+            metrics_interval: Duration::from_secs(10),
             timing: Timing::lan(),
             membership: MembershipConfig::lan(),
         }
@@ -245,6 +255,11 @@ impl Config {
                 check_name("custom role", name)?;
             }
         }
+        if !roles::votes(&self.roles) && self.others() == 0 {
+            let allowed =
+                "a node that is no member founds no cluster: name at least one other node";
+            return Err(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
+        }
         if self.tags.len() > TAGS_MAX {
             let allowed = format!("at most {TAGS_MAX} tags");
             return Err(ConfigError::value("tags", format!("{} tags", self.tags.len()), allowed));
@@ -263,9 +278,14 @@ impl Config {
             let allowed = "must be from 2097152 (2 MiB) to 16777216 (16 MiB)";
             return Err(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
         }
+        if !(METRICS_INTERVAL_MIN..=METRICS_INTERVAL_MAX).contains(&self.metrics_interval) {
+            let value = format!("{:?}", self.metrics_interval);
+            let allowed = "must be from 100 ms to 1 h";
+            return Err(ConfigError::value("metrics_interval", value, allowed));
+        }
         match self.expect {
             Some(0) => return Err(ConfigError::value("expect", 0, "must be at least 1")),
-            Some(1) if self.others() > 0 && self.is_member() => {
+            Some(1) if self.others() > 0 && roles::votes(&self.roles) => {
                 let allowed = "with seeds it must be at least 2, or several nodes started together \
                                would each found a cluster of their own";
                 return Err(ConfigError::value("expect", 1, allowed));
@@ -278,11 +298,8 @@ impl Config {
 
     /// The number of members that found a cluster.
     pub(crate) fn expected(&self) -> usize {
-        self.expect.unwrap_or(self.others() + 1)
-    }
-
-    fn is_member(&self) -> bool {
-        self.roles.contains(&Role::Member)
+        let itself = usize::from(roles::votes(&self.roles));
+        self.expect.unwrap_or((self.others() + itself).max(1))
     }
 
     /// How many distinct seeds are not this node itself, going by the addresses as written.
@@ -333,6 +350,18 @@ mod tests {
             (Config { advertise: Some("a:99999".into()), ..ok() }, "advertise", "a:99999"),
             (Config { seeds: vec!["a:1".into(), ":2".into()], ..ok() }, "seeds", "\":2\""),
             (Config { roles: BTreeSet::new(), ..ok() }, "roles", "at least one"),
+            (Config { metrics_interval: Duration::ZERO, ..ok() }, "metrics_interval", "100 ms"),
+            (Config { roles: [Role::Client].into(), ..ok() }, "seeds", "at least one other node"),
+            (
+                Config {
+                    roles: [Role::Observer].into(),
+                    listen: "a:1".into(),
+                    seeds: vec!["a:1".into()],
+                    ..ok()
+                },
+                "seeds",
+                "[\"a:1\"]",
+            ),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
             (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "2097152"),
             (Config { expect: Some(0), ..ok() }, "expect", "at least 1"),
@@ -357,5 +386,7 @@ mod tests {
         assert_eq!(seeds(&["h:1"]).expected(), 1);
         assert_eq!(seeds(&["h:2", "h:3"]).expected(), 3);
         assert_eq!(seeds(&["h:1", "h:2", "h:3", "h:3"]).expected(), 3);
+        let observer = Config { roles: [Role::Observer].into(), ..seeds(&["h:2", "h:3"]) };
+        assert_eq!(observer.expected(), 2);
     }
 }

@@ -31,6 +31,18 @@ pub enum StartError {
     /// The same module was installed twice.
     #[error("module {0:?} is installed twice")]
     ModuleTwice(&'static str),
+    /// A module needs the control log, which the node's roles do not let it follow. Give the node
+    /// the role client, or do not install the module.
+    #[error(
+        "module {module:?} replicates state, and a node with the role {roles} does not follow the \
+         control log: give it the role client, or leave the module out"
+    )]
+    NoLog {
+        /// The module.
+        module: String,
+        /// What the node is.
+        roles: String,
+    },
     /// The consensus library reported an error that should not happen. Please report it.
     #[error("the control plane failed: {0}")]
     ControlPlane(String),

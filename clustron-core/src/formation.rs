@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::bootstrap::{Bootstrap, Decision, Greeting};
+use crate::bootstrap::{self, Bootstrap, Decision, Greeting};
 use crate::config::Timing;
 use crate::control::{Agreed, Control, JoinReply};
 use crate::error::StartError;
@@ -209,6 +209,8 @@ impl Formation {
                 self.local.raise_incarnation(record.info.incarnation.next());
                 true
             }
+            // Whoever does not follow the log is told by members, of its own end too.
+            crate::NodeState::Alive if self.control.following().is_some() => false,
             crate::NodeState::Alive => leaderless > self.timing.leader_silence,
         }
     }
@@ -240,7 +242,13 @@ impl Formation {
                 Ok(via)
             }
             Ok(JoinReply::Refused { reason }) => Err(StartError::Refused(reason)),
-            Ok(JoinReply::Admitted | JoinReply::NotLeader { leader: None }) => Ok(via),
+            Ok(JoinReply::Admitted) => {
+                if let Some(following) = self.control.following() {
+                    following.introduce(via);
+                }
+                Ok(via)
+            }
+            Ok(JoinReply::NotLeader { leader: None }) => Ok(via),
             Err(error) => {
                 tracing::debug!(%via, %error, "cannot ask to join");
                 Ok(self.somebody().unwrap_or(via))
@@ -333,11 +341,9 @@ impl Formation {
                 Seed::Node(_) | Seed::Itself => None,
             })
             .collect();
-        if lacking > 0 {
-            tracing::warn!(unreachable_seeds = ?failed, "waiting for {lacking} more members");
-        } else {
-            tracing::warn!(unreachable_seeds = ?failed, "waiting until all members see each other");
-        }
+        let founds = self.local.node().votes();
+        let what = bootstrap::waiting_for(founds, lacking);
+        tracing::warn!(unreachable_seeds = ?failed, "waiting for {what}");
     }
 
     /// Until the next greeting, or until something is agreed.

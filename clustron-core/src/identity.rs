@@ -143,18 +143,34 @@ impl fmt::Display for Incarnation {
 }
 
 /// What a node does in the cluster.
+///
+/// | role | votes | holds data | runs work | follows the log | suspicions | collects metrics |
+/// | --- | --- | --- | --- | --- | --- | --- |
+/// | `Member` | when chosen | yes | yes | yes | yes | |
+/// | `Client` | | | | yes | yes | |
+/// | `Observer` | | | | | | |
+/// | `MetricsCollector` | | | | | | yes |
+/// | `Custom`, alone | | | | yes | yes | |
+///
+/// A node may have several roles, and has the rights of all of them. Whoever follows the log may
+/// propose, has the replicated state of the modules it installs, and must not install modules that
+/// the members lack; members install all the same. Whoever does not follow it cannot install a
+/// module that replicates state; it is told of the view, the leader and the voters by a member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Role {
-    /// Votes when chosen, holds data, runs work.
+    /// Votes when chosen, holds data, runs work. Only members found a cluster.
     Member,
-    /// Uses the modules, holds nothing and runs no work.
+    /// Uses the modules: follows the log and proposes, holds no partitions and runs no work that a
+    /// leader grants.
     Client,
-    /// Follows the view and the leader, and nothing else.
+    /// Follows the view and the leader, and nothing else. It costs the leader nothing but a line in
+    /// the view, so there may be many.
     Observer,
-    /// Polls the other nodes' metrics and aggregates them.
+    /// As an observer, and [collects](crate::ClusterHandle::collected_metrics) all nodes' metrics.
     MetricsCollector,
-    /// A role of the application's own, for placement.
+    /// A role of the application's own, for placement. It adds nothing to other roles; a node with
+    /// none of those takes part as a client does.
     Custom(String),
 }
 
@@ -209,7 +225,8 @@ impl NodeInfo {
         Ok(())
     }
 
-    /// Whether the node may vote and hold data.
+    /// Whether it has the role `Member`. What that allows is asked by the right itself, such as
+    /// [`votes`](Self::votes) or [`runs_work`](Self::runs_work).
     pub fn is_member(&self) -> bool {
         self.roles.contains(&Role::Member)
     }

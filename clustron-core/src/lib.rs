@@ -59,11 +59,13 @@ mod bootstrap;
 mod builder;
 mod cluster;
 pub mod codec;
+mod collect;
 mod config;
 mod control;
 mod detection;
 mod election;
 mod error;
+mod follow;
 mod formation;
 mod identity;
 mod leadership;
@@ -71,6 +73,7 @@ mod local;
 mod membership;
 mod messaging;
 mod metrics;
+mod roles;
 mod status;
 mod tasks;
 mod time;
@@ -80,6 +83,7 @@ mod voters;
 
 pub use builder::{ClusterBuilder, Installer, Module};
 pub use cluster::{Cluster, ClusterHandle, LateCluster};
+pub use collect::{CollectedMetrics, METRICS_BYTES_MAX, MetricsText, NodeMetrics, NotCollector};
 pub use config::{Config, ConfigError, Timing};
 pub use control::{
     Applied, COMMAND_BYTES_MAX, ProposeError, Rejection, Replicated, ReplicatedState,

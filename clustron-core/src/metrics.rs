@@ -1,6 +1,10 @@
 //! The counters of one node's core, in a registry of its own so that several nodes in a process do
 //! not collide. Exported names begin with `clustron_core_`.
 
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -22,6 +26,42 @@ pub(crate) struct CoreMetrics {
     pub(crate) elections_started: Counter,
     pub(crate) epochs_led: Counter,
     pub(crate) suspicions: Counter,
+}
+
+/// Registers the metrics of a module, of the application or of the core.
+pub(crate) type Register = dyn Fn(&mut Registry) + Send + Sync;
+
+/// All that one node shows: the core's metrics, its modules' and the application's.
+pub(crate) struct Exposed {
+    registry: Mutex<Registry>,
+}
+
+impl Exposed {
+    pub(crate) fn new(core: &CoreMetrics) -> Self {
+        let mut registry = Registry::default();
+        core.register(&mut registry);
+        Self { registry: Mutex::new(registry) }
+    }
+
+    pub(crate) fn add(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// As OpenMetrics text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = encode(&mut text, &registry) {
+            tracing::error!(%error, "a metric cannot be written");
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exposed").finish_non_exhaustive()
+    }
 }
 
 impl CoreMetrics {

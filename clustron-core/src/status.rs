@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use crate::control::{Agreed, Control};
 use crate::detection::{Suspicion, Suspicions};
 use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::roles;
 use crate::view::{Activation, NodeState, View};
 
 /// How often the status is looked at without a change that announces itself: a leader's silence
@@ -30,15 +31,22 @@ pub struct ClusterStatus {
     pub view: View,
     /// Who votes on the control log.
     pub voters: BTreeSet<NodeId>,
+    /// Who follows the control log without a vote. Empty at a node that does not follow the log.
+    pub learners: BTreeSet<NodeId>,
+    /// At a node that does not follow the log: the member that tells it what is agreed, while it
+    /// does. Otherwise `None`.
+    pub attached: Option<NodeId>,
     /// The leader, while it is heard: `None` during an election and without a majority.
     pub leader: Option<Activation>,
     /// The epoch in which this node itself leads.
     pub leading: Option<Epoch>,
     /// The nodes that this one cannot reach, and why it thinks so. A hint: the view is truth.
+    /// Empty at a node that is neither member nor client.
     pub suspected: BTreeMap<NodeId, String>,
 }
 
-/// Something changed in the cluster, as this node sees it.
+/// Something changed in the cluster, as this node sees it. Nodes of every role get every kind of
+/// event, but for [`NodeSuspected`](Self::NodeSuspected) and [`NodeTrusted`](Self::NodeTrusted).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClusterEvent {
@@ -53,14 +61,14 @@ pub enum ClusterEvent {
     },
     /// A node left in order.
     NodeLeft(NodeInfo),
-    /// This node cannot reach another. It may be back at any moment.
+    /// This node cannot reach another. It may be back at any moment. Only at members and clients.
     NodeSuspected {
         /// The node.
         node: NodeId,
         /// The evidence, for people.
         reason: String,
     },
-    /// A suspected node was reached again.
+    /// A suspected node was reached again. Only at members and clients.
     NodeTrusted(NodeId),
     /// A leader began its epoch.
     LeaderElected(Activation),
@@ -101,6 +109,8 @@ impl StatusBoard {
             cluster: None,
             view: View::default(),
             voters: BTreeSet::new(),
+            learners: BTreeSet::new(),
+            attached: None,
             leader: None,
             leading: None,
             suspected: BTreeMap::new(),
@@ -155,14 +165,19 @@ fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
     let why = |suspicion: &Suspicion| match suspicion {
         Suspicion::Suspect { why } | Suspicion::Down { why, .. } => why.clone(),
     };
+    let node = control.local.node();
+    let seen = suspicions.iter().filter(|_| roles::sees_suspicions(&node.roles));
+    let suspected = seen.map(|(id, suspicion)| (*id, why(suspicion))).collect();
     ClusterStatus {
-        node: control.local.node(),
+        node,
         cluster: agreed.cluster,
         view: agreed.view.clone(),
         voters: control.voters(),
+        learners: control.learners(),
+        attached: control.following().and_then(|following| following.attached()),
         leader: control.believed_leader(),
         leading: *control.leading().borrow(),
-        suspected: suspicions.iter().map(|(id, suspicion)| (*id, why(suspicion))).collect(),
+        suspected,
     }
 }
 

@@ -82,8 +82,36 @@ impl View {
         self.nodes.get(&id).is_some_and(|r| r.state == NodeState::Alive)
     }
 
-    /// Takes a node in, or back in. A node that stood at the same address is gone from there.
-    pub(crate) fn admit(&mut self, index: u64, at: Timestamp, info: NodeInfo) {
+    /// The records that were put in place after a version, oldest change first.
+    pub(crate) fn changed_after(&self, version: u64) -> Vec<&NodeRecord> {
+        if self.version <= version {
+            return vec![];
+        }
+        let mut changed: Vec<_> = self.nodes.values().filter(|r| r.since > version).collect();
+        changed.sort_by_key(|record| (record.since, record.info.id));
+        changed
+    }
+
+    /// Puts a record of another copy in place.
+    pub(crate) fn put(&mut self, record: NodeRecord) {
+        self.nodes.insert(record.info.id, record);
+    }
+
+    /// Removes a node that another copy forgot at that version, unless it is back since.
+    pub(crate) fn forget(&mut self, id: NodeId, version: u64) {
+        if self.nodes.get(&id).is_some_and(|record| record.since < version) {
+            self.nodes.remove(&id);
+        }
+    }
+
+    /// Says that the records are those of a version.
+    pub(crate) fn complete(&mut self, version: u64) {
+        self.version = version;
+    }
+
+    /// Takes a node in, or back in. A node that stood at the same address is gone from there. Gives
+    /// the nodes that were forgotten for it.
+    pub(crate) fn admit(&mut self, index: u64, at: Timestamp, info: NodeInfo) -> Vec<NodeId> {
         let replaced: Vec<NodeId> = self
             .nodes
             .values()
@@ -91,14 +119,10 @@ impl View {
             .map(|r| r.info.id)
             .filter(|id| *id != info.id)
             .collect();
+        let mut forgotten = vec![];
         for id in replaced {
-            self.put_out(
-                index,
-                at,
-                id,
-                NodeState::Down,
-                format!("replaced at its address by {info}"),
-            );
+            let why = format!("replaced at its address by {info}");
+            forgotten.extend(self.put_out(index, at, id, NodeState::Down, why));
         }
         let record = NodeRecord {
             info,
@@ -109,9 +133,10 @@ impl View {
         };
         self.nodes.insert(record.info.id, record);
         self.version = index;
+        forgotten
     }
 
-    /// Records that a node has gone. Returns whether that is news.
+    /// Records that a node has gone. Gives the node that was forgotten for it.
     pub(crate) fn put_out(
         &mut self,
         index: u64,
@@ -119,10 +144,8 @@ impl View {
         id: NodeId,
         state: NodeState,
         reason: String,
-    ) -> bool {
-        let Some(record) = self.nodes.get_mut(&id).filter(|r| r.state == NodeState::Alive) else {
-            return false;
-        };
+    ) -> Option<NodeId> {
+        let record = self.nodes.get_mut(&id).filter(|r| r.state == NodeState::Alive)?;
         (record.state, record.reason) = (state, reason);
         (record.since, record.since_at) = (index, at);
         self.version = index;
@@ -131,8 +154,9 @@ impl View {
             && let Some(longest) = gone.min_by_key(|r| r.since).map(|r| r.info.id)
         {
             self.nodes.remove(&longest);
+            return Some(longest);
         }
-        true
+        None
     }
 }
 

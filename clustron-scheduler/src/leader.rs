@@ -242,7 +242,7 @@ impl Leader {
         next.map_or(LOOK_EVERY, |next| next.saturating_since(now)).min(LOOK_EVERY)
     }
 
-    /// Takes over who is there to run attempts: the members of the view.
+    /// Takes over who is there to run attempts: the nodes of the view whose roles let them.
     fn follow_view(&mut self) {
         let view = self.cluster.view();
         let gone: Vec<NodeId> =
@@ -250,7 +250,7 @@ impl Leader {
         for id in gone {
             self.workers.leave(id);
         }
-        for node in view.alive().filter(|node| node.is_member()) {
+        for node in view.alive().filter(|node| node.runs_work()) {
             self.workers.join(node.id);
         }
     }

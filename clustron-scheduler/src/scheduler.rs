@@ -148,6 +148,8 @@ impl Module for Scheduler {
     fn install(self, installer: &mut Installer<'_>) -> SchedulerHandle {
         let state = installer.replicate::<SchedulerState>();
         let metrics = Arc::<SchedulerMetrics>::default();
+        let shown = metrics.clone();
+        installer.metrics(move |registry| shown.register(registry));
         let handle = SchedulerHandle::new(state.clone(), installer.cluster(), metrics.clone());
         let jobs = Arc::new(self.jobs);
         let running_max = self.running_max.unwrap_or(RUNNING_MAX_DEFAULT);

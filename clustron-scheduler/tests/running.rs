@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clustron_core::{Clock, Cluster, Config, MemoryNetwork, SystemClock};
+use clustron_core::{Clock, Cluster, Config, MemoryNetwork, Role, SystemClock};
 use clustron_scheduler::{
     ERROR_BYTES_MAX, JobName, JobSpec, JobStatus, Outcome, Overlap, Run, RunReply, Schedule,
     Scheduler, SchedulerHandle,
@@ -92,6 +92,41 @@ async fn a_worker_that_may_run_one_thing_at_a_time_never_gets_stuck() {
     for job in ["one", "other"] {
         until(&handle, job, |status| status.counters.ran >= 100).await;
     }
+}
+
+/// Though it has the jobs, a client is given none; it sees what becomes of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_runs_no_jobs_and_sees_their_outcomes() {
+    let (network, config) = (MemoryNetwork::new(), Config::local());
+    let counted = |runs: &Arc<AtomicUsize>| {
+        let runs = runs.clone();
+        Scheduler::new()
+            .job(every("count", 20), move |_| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                async { Ok::<(), String>(()) }
+            })
+            .unwrap()
+    };
+    let (at_members, at_client) = (Arc::default(), Arc::default());
+    let nodes = three(&network, &config, || counted(&at_members)).await;
+    let mut builder = Cluster::builder("three")
+        .config(Config { seeds: vec!["a:1".to_owned()], ..config })
+        .listen("client:1")
+        .roles([Role::Client])
+        .transport(network.host("client"));
+    let handle = builder.install(counted(&at_client));
+    let client = builder.start().await.unwrap();
+    let id = client.node().id;
+    for (node, _) in &nodes {
+        assert!(node.wait_for(LONG, |status| status.view.is_alive(id)).await.is_some());
+    }
+    // From now on the leader could choose it.
+    let before = handle.stale_status(&name("count")).map_or(0, |status| status.counters.ran);
+    until(&handle, "count", |status| status.counters.ran >= before + 100).await;
+    assert_eq!(at_client.load(Ordering::Relaxed), 0);
+    assert!(at_members.load(Ordering::Relaxed) >= 100);
+    // The scheduler shows its metrics with the node's.
+    assert!(client.metrics_text().contains("clustron_scheduler_runs_ran_total 0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -86,6 +86,32 @@ fn an_observer_neither_founds_nor_counts() {
 }
 
 #[test]
+fn nodes_that_are_no_members_never_found_however_many_meet() {
+    let custom = Role::Custom("edge".to_owned());
+    for role in [Role::Client, Role::Observer, Role::MetricsCollector, custom] {
+        let [mut a, mut b] = [1, 2].map(|id| Bootstrap::new(info(id, role.clone()), 1, ms(2000)));
+        meet(ms(0), &mut a, &mut b);
+        meet(ms(1), &mut a, &mut b);
+        assert_eq!(a.decide(ms(1)), Decision::Wait { lacking: 1 });
+        // Nor with a member, though nobody is lacking then.
+        let mut c = member(3, 1);
+        meet(ms(2), &mut a, &mut c);
+        assert_eq!(a.decide(ms(2)), Decision::Wait { lacking: 0 });
+    }
+}
+
+#[test]
+fn a_node_says_what_it_waits_for() {
+    assert_eq!(waiting_for(true, 2), "2 more members");
+    assert_eq!(waiting_for(true, 0), "all members to see each other");
+    for lacking in [0, 2] {
+        let text = waiting_for(false, lacking);
+        assert!(text.contains("members") && text.contains("found a cluster"), "{text}");
+        assert!(lacking == 0 || text.starts_with("2 more"), "{text}");
+    }
+}
+
+#[test]
 fn one_shared_acquaintance_is_enough_to_hear_of_all() {
     let [mut a, mut b, mut c] = [member(1, 3), member(2, 3), member(3, 3)];
     meet(ms(0), &mut a, &mut b);

@@ -44,6 +44,12 @@ impl Control {
                 });
             }};
         }
+        on!(handle_who_votes);
+        on!(handle_join);
+        // Whoever has no log must not be talked into one.
+        if self.following.is_some() {
+            return;
+        }
         on!(handle_append);
         on!(handle_vote);
         on!(handle_chunk);
@@ -51,8 +57,6 @@ impl Control {
         on!(handle_take_over);
         on!(handle_propose);
         on!(handle_read_index);
-        on!(handle_who_votes);
-        on!(handle_join);
     }
 
     /// A node that belongs nowhere yet belongs to the first cluster whose control plane calls it:
@@ -238,6 +242,9 @@ impl Control {
     /// How to reach the leader, where it is another node.
     fn leader_info(&self) -> Option<NodeInfo> {
         let leader = self.raft_leader().filter(|leader| *leader != self.local.id)?;
+        if self.following.is_some() {
+            return self.agreed_now().view.node(leader).map(|record| record.info.clone());
+        }
         let metrics = self.raft.metrics();
         let membership = metrics.borrow().membership_config.clone();
         membership.membership().get_node(&leader)?.info.clone()

@@ -46,6 +46,7 @@ use crate::config::Timing;
 use crate::detection::Suspicions;
 use crate::election::Input;
 use crate::error::StartError;
+use crate::follow::{Following, Told};
 use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{Lane, Messenger};
@@ -69,6 +70,8 @@ pub(crate) struct Control {
     raft: Raft,
     campaign: Arc<Campaign>,
     answers: Answers,
+    /// Stands in the place of the log where the node's roles do not let it follow the log.
+    following: Option<Arc<Following>>,
     agreed: watch::Receiver<Arc<Agreed>>,
     applied_index: watch::Receiver<u64>,
     /// The epoch in which this node leads, from its own activation until it may no longer.
@@ -113,6 +116,9 @@ impl Control {
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
+        // Raft stays idle then: nobody calls it and nobody hears of it.
+        let following = (!local.node().follows_log())
+            .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
         let machine = Machine::new(modules, tasks.clone(), agreed_tx, applied_tx);
         let network = Peers {
             local: local.clone(),
@@ -140,6 +146,7 @@ impl Control {
             raft,
             campaign,
             answers,
+            following,
             agreed,
             applied_index,
             leading: watch::Sender::new(None),
@@ -210,8 +217,23 @@ impl Control {
         (self.applied_index(), self.chunks.load(Ordering::Relaxed))
     }
 
+    /// How this node learns what is agreed, if not by the log.
+    pub(crate) fn following(&self) -> Option<Arc<Following>> {
+        self.following.clone()
+    }
+
     pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
-        self.raft.metrics().borrow().membership_config.voter_ids().collect()
+        match &self.following {
+            Some(following) => following.voters(),
+            None => self.raft.metrics().borrow().membership_config.voter_ids().collect(),
+        }
+    }
+
+    /// Who follows the log without a vote, as far as the log has told this node.
+    pub(crate) fn learners(&self) -> BTreeSet<NodeId> {
+        let metrics = self.raft.metrics();
+        let membership = metrics.borrow().membership_config.clone();
+        membership.membership().learner_ids().collect()
     }
 
     /// Tells the control plane that a peer's process is known to be gone.
@@ -222,6 +244,9 @@ impl Control {
     /// Who leads, as far as this node may believe: its activation is applied here, and it has been
     /// heard lately.
     pub(crate) fn believed_leader(&self) -> Option<crate::view::Activation> {
+        if let Some(following) = &self.following {
+            return following.leader();
+        }
         let agreed = self.agreed_now();
         let latest = agreed.activations.back()?;
         let in_office = match latest.node == self.local.id {
@@ -234,9 +259,10 @@ impl Control {
         believed.then(|| latest.clone())
     }
 
-    /// Waits for the next change of Raft's own leadership or group.
+    /// Waits for the next change of Raft's own leadership or group, or of what stands in its place.
     pub(crate) fn raft_changes(&self) -> RaftChanges {
-        RaftChanges(self.raft.server_metrics())
+        let told = self.following.as_ref().map(|following| following.changes());
+        RaftChanges { raft: self.raft.server_metrics(), told }
     }
 
     /// Lets another voter take over: falls silent, and asks the one that is furthest to stand.
@@ -305,7 +331,7 @@ impl Control {
     /// Whether the view has another member, who could vote.
     fn has_successors(&self) -> bool {
         let agreed = self.agreed_now();
-        agreed.view.alive().any(|node| node.id != self.local.id && node.is_member())
+        agreed.view.alive().any(|node| node.id != self.local.id && node.votes())
     }
 
     /// Ends Raft. The tasks end with their owner.
@@ -315,8 +341,12 @@ impl Control {
         }
     }
 
+    /// Whom to hand a command to.
     fn raft_leader(&self) -> Option<NodeId> {
-        self.raft.metrics().borrow().current_leader
+        match &self.following {
+            Some(following) => following.leader().map(|leader| leader.node),
+            None => self.raft.metrics().borrow().current_leader,
+        }
     }
 
     fn leader_in_touch(&self) -> bool {
@@ -375,14 +405,19 @@ impl Control {
 }
 
 /// See [`Control::raft_changes`].
-pub(crate) struct RaftChanges(
-    watch::Receiver<openraft::metrics::RaftServerMetrics<NodeId, types::RaftNode>>,
-);
+pub(crate) struct RaftChanges {
+    raft: watch::Receiver<openraft::metrics::RaftServerMetrics<NodeId, types::RaftNode>>,
+    told: Option<watch::Receiver<Option<Told>>>,
+}
 
 impl RaftChanges {
     pub(crate) async fn next(&mut self) {
-        // After the end of Raft there is nothing more to see.
-        if self.0.changed().await.is_err() {
+        // After the end there is nothing more to see.
+        let ended = match &mut self.told {
+            Some(told) => told.changed().await.is_err(),
+            None => self.raft.changed().await.is_err(),
+        };
+        if ended {
             std::future::pending::<()>().await;
         }
     }

@@ -13,6 +13,7 @@ use super::command::{Command, Rejection, Response};
 use super::rpc::{Propose, Proposed, ReadIndex};
 use crate::identity::NodeId;
 use crate::messaging::{Lane, MessageError, Outcome};
+use crate::roles;
 
 /// How long to wait before asking again who leads.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
@@ -38,6 +39,16 @@ pub enum ProposeError {
         /// The limit.
         max: usize,
     },
+    /// The node's roles do not let it follow the control log, so it has no replicated state and may
+    /// not propose. Not applied; use a node with the role client or member.
+    #[error(
+        "a node with the role {roles} does not follow the control log: only members and clients \
+         propose and read replicated state"
+    )]
+    NoLog {
+        /// What the node is.
+        roles: String,
+    },
     /// The command cannot be encoded (not applied) or its reply not decoded (applied).
     #[error("{0}")]
     Codec(String),
@@ -50,9 +61,11 @@ impl ProposeError {
     /// Whether the command certainly had no effect.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::NoLeader(_) | Self::Rejected(_) | Self::TooLarge { .. } | Self::NotRunning => {
-                Outcome::NotApplied
-            }
+            Self::NoLeader(_)
+            | Self::Rejected(_)
+            | Self::TooLarge { .. }
+            | Self::NoLog { .. }
+            | Self::NotRunning => Outcome::NotApplied,
             Self::Unconfirmed(_) | Self::Codec(_) => Outcome::Unknown,
         }
     }
@@ -65,6 +78,7 @@ impl Control {
         command: Command,
         deadline: Duration,
     ) -> Result<Bytes, ProposeError> {
+        self.check_log()?;
         match self.propose(command, deadline).await?.1 {
             Response::Module(reply) => Ok(reply),
             Response::Rejected(rejection) => Err(ProposeError::Rejected(rejection)),
@@ -109,6 +123,13 @@ impl Control {
                     }
                 }
             }
+        }
+    }
+
+    fn check_log(&self) -> Result<(), ProposeError> {
+        match self.following {
+            Some(_) => Err(ProposeError::NoLog { roles: roles::listed(&self.local.node().roles) }),
+            None => Ok(()),
         }
     }
 
@@ -165,6 +186,7 @@ impl Control {
 
     /// Waits until this node has applied everything that was committed when the call was made.
     pub(crate) async fn barrier(&self, deadline: Duration) -> Result<(), ProposeError> {
+        self.check_log()?;
         let until = Instant::now() + deadline;
         let cluster = self.local.cluster_id().ok_or(ProposeError::NotRunning)?;
         let index = loop {

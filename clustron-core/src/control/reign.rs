@@ -265,7 +265,7 @@ impl Control {
             ..Group::default()
         };
         let last = metrics.last_log_index.unwrap_or(0);
-        for node in view.alive() {
+        for node in view.alive().filter(|node| node.follows_log()) {
             let shaky = suspicions.contains_key(&node.id);
             if shaky {
                 group.shaky.insert(node.id);
@@ -274,7 +274,7 @@ impl Control {
             let matched = metrics.replication.as_ref().and_then(|r| r.get(&node.id)).copied();
             let matched = matched.flatten().map(|log_id| log_id.index);
             let standing = Standing {
-                is_member: node.is_member(),
+                is_member: node.votes(),
                 caught_up: matched.is_some_and(|at| at + CAUGHT_UP_WITHIN >= last),
                 stable_for: now - since,
             };

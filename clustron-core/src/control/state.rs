@@ -12,6 +12,10 @@ use crate::view::{Activation, NodeState, View};
 /// Leader activations that are remembered.
 const ACTIVATIONS_REMEMBERED: usize = 256;
 
+/// Nodes that the view has forgotten and of which this is still known, so that whoever follows the
+/// view by its changes can forget them too.
+const FORGOTTEN_REMEMBERED: usize = 256;
+
 /// The agreed state of the core. Modules keep theirs beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Agreed {
@@ -20,6 +24,10 @@ pub(crate) struct Agreed {
     pub(crate) view: View,
     /// The latest last.
     pub(crate) activations: VecDeque<Activation>,
+    /// Nodes that the view forgot, each with the log index at which it did, the latest last.
+    pub(crate) forgotten: VecDeque<(u64, NodeId)>,
+    /// The log index of the last forgetting that itself is not remembered.
+    pub(crate) forgotten_until: u64,
 }
 
 impl Agreed {
@@ -32,6 +40,24 @@ impl Agreed {
     pub(crate) fn check_epoch(&self, epoch: Epoch) -> Result<(), Rejection> {
         let current = self.epoch();
         if epoch == current { Ok(()) } else { Err(Rejection::StaleEpoch { stale: epoch, current }) }
+    }
+
+    /// Remembers a leader; the one that goes back furthest is forgotten for it.
+    pub(crate) fn activated(&mut self, activation: Activation) {
+        assert!(activation.epoch > self.epoch(), "log indexes rise, so epochs do");
+        self.activations.push_back(activation);
+        if self.activations.len() > ACTIVATIONS_REMEMBERED {
+            self.activations.pop_front();
+        }
+    }
+
+    fn forgot(&mut self, index: u64, nodes: impl IntoIterator<Item = NodeId>) {
+        self.forgotten.extend(nodes.into_iter().map(|node| (index, node)));
+        while self.forgotten.len() > FORGOTTEN_REMEMBERED {
+            if let Some((index, _)) = self.forgotten.pop_front() {
+                self.forgotten_until = index;
+            }
+        }
     }
 
     /// Applies one entry. Commands of modules are not for here.
@@ -50,18 +76,15 @@ impl Agreed {
                 }
                 self.cluster = Some(cluster);
                 for node in nodes {
-                    self.view.admit(index, at, node);
+                    let forgotten = self.view.admit(index, at, node);
+                    self.forgot(index, forgotten);
                 }
             }
             Command::Activate { node, incarnation, at } => {
                 let record = self.view.node(node).ok_or(Rejection::NotAlive { node })?;
                 let name = record.info.name.clone();
                 let epoch = Epoch(index);
-                assert!(epoch > self.epoch(), "log indexes rise, so epochs do");
-                self.activations.push_back(Activation { epoch, node, name, incarnation, at });
-                if self.activations.len() > ACTIVATIONS_REMEMBERED {
-                    self.activations.pop_front();
-                }
+                self.activated(Activation { epoch, node, name, incarnation, at });
             }
             Command::Admit { node, at } => {
                 if let Some(known) = self.view.node(node.id) {
@@ -74,16 +97,20 @@ impl Agreed {
                         return Err(Rejection::StaleIncarnation { node: node.id, stale, current });
                     }
                 }
-                self.view.admit(index, at, node);
+                let forgotten = self.view.admit(index, at, node);
+                self.forgot(index, forgotten);
             }
             Command::MarkDown { epoch, node, incarnation, why, at } => {
                 self.check_epoch(epoch)?;
                 self.check_incarnation(node, incarnation)?;
-                self.view.put_out(index, at, node, NodeState::Down, why);
+                let forgotten = self.view.put_out(index, at, node, NodeState::Down, why);
+                self.forgot(index, forgotten);
             }
             Command::Leave { node, incarnation, at } => {
                 self.check_incarnation(node, incarnation)?;
-                self.view.put_out(index, at, node, NodeState::Left, "left in order".to_owned());
+                let why = "left in order".to_owned();
+                let forgotten = self.view.put_out(index, at, node, NodeState::Left, why);
+                self.forgot(index, forgotten);
             }
             Command::Module { module, .. } => return Err(Rejection::UnknownModule { module }),
         }

@@ -99,7 +99,10 @@ pub enum Refusal {
     /// Two members, or a member and a node that runs more than it, run different modules.
     #[error(
         "module sets differ: {acceptor} runs {acceptor_modules:?}, {initiator} runs \
-         {initiator_modules:?}: members must run the same modules, other roles no more than they"
+         {initiator_modules:?}; only {acceptor} runs {:?}, only {initiator} runs {:?}: members must \
+         run the same modules, other roles no more than they",
+        acceptor_modules.difference(initiator_modules).collect::<Vec<_>>(),
+        initiator_modules.difference(acceptor_modules).collect::<Vec<_>>()
     )]
     OtherModules {
         /// The node that was connected to.
@@ -252,7 +255,7 @@ fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
         return Err(Refusal::OtherClusterId { acceptor, acceptor_id, initiator, initiator_id });
     }
     let (a, i) = (&acceptor.modules, &initiator.modules);
-    let fits = match (acceptor.node.is_member(), initiator.node.is_member()) {
+    let fits = match (acceptor.node.votes(), initiator.node.votes()) {
         (true, true) => a == i,
         (true, false) => i.is_subset(a),
         (false, true) => a.is_subset(i),

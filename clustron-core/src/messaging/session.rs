@@ -31,7 +31,7 @@ const BUFFER_KEEP_BYTES: usize = 256 << 10;
 
 /// Requests that wait for others to answer: if they held the slots of those answers, they would
 /// wait for themselves. Each connection has slots of its own for them.
-const UNSLOTTED: [&str; 3] = ["core.propose", "core.join", "core.read-index"];
+const UNSLOTTED: [&str; 4] = ["core.propose", "core.join", "core.read-index", "core.follow"];
 
 const OWN_REQUESTS_AT_ONCE: usize = 4096;
 

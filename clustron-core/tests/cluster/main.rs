@@ -6,6 +6,8 @@ mod cuts;
 mod formation;
 mod leaving;
 mod messages;
+mod metrics;
 mod mishaps;
+mod roles;
 mod snapshots;
 mod world;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clustron_core::{
     Activation, Applied, Cluster, ClusterStatus, Config, Installer, MemoryNetwork, Module, NodeId,
-    NodeState, Replicated, ReplicatedState, Transport,
+    NodeState, Replicated, ReplicatedState, Role, Transport,
 };
 use futures::future::{join_all, select_all};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,17 @@ impl World {
         Member { host: host.to_owned(), cluster, tally }
     }
 
+    /// Starts a node without modules in these roles, and waits until it is part of a cluster.
+    pub(crate) async fn start_as(&self, host: &str, roles: &[Role]) -> Cluster {
+        let (name, listen) = (Some(host.to_owned()), address(host));
+        let roles = roles.iter().cloned().collect();
+        let config = Config { name, listen, roles, ..self.config.clone() };
+        let transport = self.network.host(host);
+        let start = Cluster::builder("test").config(config).transport(transport).start();
+        let cluster = within(&format!("the start of {host}"), start).await;
+        cluster.unwrap_or_else(|error| panic!("{host} did not start: {error}"))
+    }
+
     /// Starts several nodes at the same time.
     pub(crate) async fn start_all(&self, hosts: &[&str]) -> Vec<Member> {
         join_all(hosts.iter().map(|host| self.start(host))).await
@@ -157,7 +168,7 @@ impl World {
     }
 }
 
-fn address(host: &str) -> String {
+pub(crate) fn address(host: &str) -> String {
     format!("{host}:1")
 }
 
@@ -217,7 +228,7 @@ pub(crate) async fn agree(
 }
 
 /// A status in a few lines.
-fn describe(status: &ClusterStatus) -> String {
+pub(crate) fn describe(status: &ClusterStatus) -> String {
     let name = |id: NodeId| {
         let record = status.view.node(id);
         record.map_or_else(|| id.to_string(), |record| record.info.name.to_string())

@@ -51,10 +51,10 @@ async fn with_nodes(
         println!("node {name} is process {} at {addr}", nodes[nodes.len() - 1].pid());
     }
 
-    // The fourth node only watches: what it knows is what any node of the cluster knows.
+    // The fourth node only looks on: what its copy of the log says, any node's does.
     let mut builder = Cluster::builder("scheduler-sample")
         .name("watcher")
-        .roles([Role::Observer])
+        .roles([Role::Client])
         .seeds(seeds.iter());
     let scheduler = builder.install(Scheduler::new());
     let started = tokio::time::timeout(PATIENCE, builder.start()).await;

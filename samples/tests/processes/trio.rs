@@ -42,7 +42,7 @@ impl Trio {
         let addrs: Vec<String> = free_addrs(3).unwrap().iter().map(ToString::to_string).collect();
         let mut builder = Cluster::builder("scheduler-sample")
             .name("watcher")
-            .roles([Role::Observer])
+            .roles([Role::Client])
             .seeds(addrs.iter());
         let scheduler = builder.install(Scheduler::new());
         let spawn = |(at, name): (usize, &str)| spawn(name, &addrs[at], &addrs, &folder, work);
@@ -67,8 +67,7 @@ impl Trio {
     /// Waits until the three processes that run are the three voters and one leads.
     pub(crate) async fn wait_until_whole(&self) -> ClusterStatus {
         let whole = |status: &ClusterStatus| {
-            let members: Vec<&NodeInfo> =
-                status.view.alive().filter(|node| node.is_member()).collect();
+            let members: Vec<&NodeInfo> = status.view.alive().filter(|node| node.votes()).collect();
             status.leader.is_some()
                 && members.len() == 3
                 && status.voters.len() == 3

@@ -69,14 +69,47 @@ async fn another_cluster_id_is_refused_and_an_unknown_one_is_not() {
     }
 }
 
+fn with(name: &str, id: u64, role: Role, modules: &[&str]) -> Hello {
+    let mut hello = hello(name, id);
+    hello.node.roles = BTreeSet::from([role]);
+    hello.modules = modules.iter().map(|module| (*module).to_owned()).collect();
+    hello
+}
+
 #[tokio::test]
-async fn members_need_equal_modules_and_an_observer_may_run_fewer() {
-    let mut fewer = hello("a", 1);
-    fewer.modules.clear();
-    let text = refusal(fewer.clone(), hello("b", 2)).await.to_string();
-    assert!(text.contains("scheduler"), "{text}");
-    fewer.node.roles = BTreeSet::from([Role::Observer]);
-    assert!(shake(fewer, hello("b", 2)).await.0.is_ok());
+async fn members_with_other_modules_are_refused_with_the_differences() {
+    let a = with("a", 1, Role::Member, &["cache", "scheduler"]);
+    let b = with("b", 2, Role::Member, &["pubsub", "scheduler"]);
+    let text = refusal(a, b).await.to_string();
+    for part in
+        ["at b:1) runs [\"pubsub\"]", "at a:1) runs [\"cache\"]", "members must run the same"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    let fewer = with("a", 1, Role::Member, &[]);
+    assert!(matches!(refusal(fewer, hello("b", 2)).await, Refusal::OtherModules { .. }));
+}
+
+#[tokio::test]
+async fn who_is_no_member_may_run_fewer_modules_than_members_and_never_others() {
+    let custom = Role::Custom("edge".to_owned());
+    for role in [Role::Client, Role::Observer, Role::MetricsCollector, custom] {
+        let member = || with("m", 9, Role::Member, &["cache", "scheduler"]);
+        for few in [&[][..], &["cache"], &["cache", "scheduler"]] {
+            let node = with("n", 1, role.clone(), few);
+            assert!(shake(node.clone(), member()).await.0.is_ok(), "{role} with {few:?}");
+            assert!(shake(member(), node).await.0.is_ok(), "{role} with {few:?}");
+        }
+        let node = with("n", 1, role.clone(), &["cache", "pubsub"]);
+        for text in [
+            refusal(node.clone(), member()).await.to_string(),
+            refusal(member(), node.clone()).await.to_string(),
+        ] {
+            assert!(text.contains("at n:1) runs [\"pubsub\"]"), "{text}");
+        }
+        // Only the members say what there is.
+        assert!(shake(node, with("o", 2, Role::Client, &["scheduler"])).await.0.is_ok());
+    }
 }
 
 #[tokio::test]
