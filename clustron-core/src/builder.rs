@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::chance::Chance;
 use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
 use crate::collect::{self, Collector};
 use crate::config::Config;
@@ -90,6 +91,7 @@ pub struct ClusterBuilder {
     config: Config,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
+    chance: Arc<Chance>,
     modules: BTreeSet<String>,
     replicated: Modules,
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
@@ -116,6 +118,7 @@ impl ClusterBuilder {
             config: Config::default(),
             transport: Arc::new(TcpTransport),
             clock: Arc::new(SystemClock),
+            chance: Arc::new(Chance::from_os()),
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
             services: Mutex::default(),
@@ -192,6 +195,16 @@ impl ClusterBuilder {
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes everything that the node leaves to chance follow from a number: its identity, the id
+    /// of a cluster that it founds, whom it probes when. For tests, which want the same run again;
+    /// the nodes of a cluster, and each start of one, need different seeds, or they get the same
+    /// identity. By default the operating system is the source.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.chance = Arc::new(Chance::seeded(seed));
         self
     }
 
@@ -288,6 +301,7 @@ impl ClusterBuilder {
         let control = Control::start(ControlParts {
             local: local.clone(),
             clock: self.clock.clone(),
+            chance: self.chance.clone(),
             timing: config.timing,
             voters_max: config.voters_max,
             messenger: messenger.clone(),
@@ -322,7 +336,8 @@ impl ClusterBuilder {
             inner.abort();
             inner.control.stop().await;
         });
-        detection.run(config.membership.clone(), messenger.clone(), news, control.clone());
+        let membership = config.membership.clone();
+        detection.run(membership, self.chance.seed(), messenger.clone(), news, control.clone());
         tasks.spawn("status", status.clone().keep(control.clone(), suspicions));
         collect::serve(&messenger, exposed.clone());
         if let Some(collector) = collector {
@@ -349,7 +364,7 @@ impl ClusterBuilder {
         if addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:") {
             return Err(StartError::Advertise { addr });
         }
-        let id = NodeId::mint();
+        let id = NodeId::mint(&self.chance);
         let name = self.config.name.clone();
         let name = name.unwrap_or_else(|| format!("node-{}", &id.to_string()[..4]));
         Ok(NodeInfo {

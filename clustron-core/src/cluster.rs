@@ -118,6 +118,7 @@ impl Cluster {
         }
         inner.services.cancel();
         let left = tokio::select! {
+            biased;
             left = inner.leave(until) => left,
             () = inner.others_gone() => Ok(()),
             () = tokio::time::sleep_until(until) => {

@@ -76,10 +76,11 @@ impl Detection {
         self.refuted.subscribe()
     }
 
-    /// Starts the detector.
+    /// Starts the detector. Its choices follow from `seed`.
     pub(crate) fn run(
         self,
         config: MembershipConfig,
+        seed: u64,
         messenger: Messenger,
         news: mpsc::Receiver<PeerNews>,
         control: Arc<Control>,
@@ -91,8 +92,7 @@ impl Detection {
             let _ = inputs.try_send(Input::Received { from, message });
             std::future::ready(())
         });
-        let machine =
-            Membership::new(local.id, local.node().incarnation, config, rand::random::<u64>());
+        let machine = Membership::new(local.id, local.node().incarnation, config, seed);
         let agreed = control.agreed();
         let driver = Driver {
             machine,
@@ -162,11 +162,16 @@ impl Driver {
     }
 
     fn view_changed(&self, agreed: &Agreed) -> Input {
+        let voters = self.control.voters();
         for record in agreed.view.nodes() {
-            if agreed.view.is_alive(record.info.id) {
-                self.messenger.learn_address(record.info.id, &record.info.addr);
+            let id = record.info.id;
+            if agreed.view.is_alive(id) {
+                self.messenger.learn_address(id, &record.info.addr);
+            } else if voters.contains(&id) {
+                // It may live after all, and its very vote be needed.
+                self.messenger.hang_up(id);
             } else {
-                self.messenger.forget(record.info.id);
+                self.messenger.forget(id);
             }
         }
         // A peer that the view has put out is of no interest to anybody any more.

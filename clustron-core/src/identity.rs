@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
 
 /// The longest cluster, node, tag or custom role name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -61,9 +64,10 @@ impl fmt::Display for ClusterName {
 pub struct ClusterId(u128);
 
 impl ClusterId {
-    /// Mints a new random id.
-    pub(crate) fn mint() -> Self {
-        Self(uuid::Uuid::new_v4().as_u128())
+    /// Mints a new random id, a UUID of version 4.
+    pub(crate) fn mint(chance: &Chance) -> Self {
+        let bytes = chance.draw(|rng| rng.random());
+        Self(uuid::Builder::from_random_bytes(bytes).as_uuid().as_u128())
     }
 }
 
@@ -104,8 +108,8 @@ pub struct NodeId(pub u64);
 
 impl NodeId {
     /// Mints a new random id, never zero.
-    pub(crate) fn mint() -> Self {
-        Self(rand::random_range(1..=u64::MAX))
+    pub(crate) fn mint(chance: &Chance) -> Self {
+        Self(chance.draw(|rng| rng.random_range(1..=u64::MAX)))
     }
 }
 
@@ -280,7 +284,10 @@ mod tests {
 
     #[test]
     fn minted_identities_differ() {
-        assert_ne!(NodeId::mint(), NodeId::mint());
-        assert_ne!(ClusterId::mint(), ClusterId::mint());
+        let chance = Chance::seeded(7);
+        assert_ne!(NodeId::mint(&chance), NodeId::mint(&chance));
+        let cluster = ClusterId::mint(&chance);
+        assert_ne!(cluster, ClusterId::mint(&chance));
+        assert_eq!(uuid::Uuid::from_u128(cluster.0).get_version_num(), 4);
     }
 }

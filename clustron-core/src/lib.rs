@@ -57,6 +57,7 @@
 
 mod bootstrap;
 mod builder;
+mod chance;
 mod cluster;
 pub mod codec;
 mod collect;

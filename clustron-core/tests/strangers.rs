@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 const LONG: Duration = Duration::from_secs(20);
 
 /// What every connection begins with: the name of the protocol, and its version.
-const PREAMBLE: &[u8] = b"CLUSTRN\x01";
+const PREAMBLE: &[u8] = b"CLUSTRN\x02";
 
 /// A cluster of nodes in this process, over TCP.
 struct Orders {
@@ -122,6 +122,17 @@ impl Orders {
     }
 }
 
+/// What stands before a payload of that length and checksum: both, and the checksum of both.
+fn head(length: u32, checksum: u32) -> Vec<u8> {
+    let both = [length.to_be_bytes(), checksum.to_be_bytes()].concat();
+    [&both[..], &crc32fast::hash(&both).to_be_bytes()].concat()
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap();
+    [&head(length, crc32fast::hash(payload))[..], payload].concat()
+}
+
 /// Reads until the other end closes, in whatever way. Gives what it said.
 async fn hung_up(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = vec![];
@@ -141,10 +152,11 @@ async fn garbage_is_dropped_and_counted() {
         ("an HTTP request", &b"GET /metrics HTTP/1.1\r\nHost: orders\r\n\r\n"[..]),
         ("noise", &noise),
         ("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-        ("a hello that is no hello", &[PREAMBLE, &[0, 0, 0, 4, 1, 2, 3, 4]].concat()),
-        ("an empty hello", &[PREAMBLE, &[0, 0, 0, 0]].concat()),
-        ("a hello of four GiB", &[PREAMBLE, &[0xff; 4], &noise].concat()),
-        ("a hello of one MiB", &[PREAMBLE, &[0, 0x10, 0, 0], &noise].concat()),
+        ("a hello that is no hello", &[PREAMBLE, &frame(&[1, 2, 3, 4])].concat()),
+        ("an empty hello", &[PREAMBLE, &frame(&[])].concat()),
+        ("a hello without checksums", &[PREAMBLE, &[0, 0, 0, 4, 1, 2, 3, 4], &noise].concat()),
+        ("a hello of four GiB", &[PREAMBLE, &head(u32::MAX, 0), &noise].concat()),
+        ("a hello of one MiB", &[PREAMBLE, &head(1 << 20, 0), &noise].concat()),
     ] {
         orders.each_hangs_up_on(what, bytes).await;
     }
@@ -155,7 +167,7 @@ async fn garbage_is_dropped_and_counted() {
 async fn whoever_says_too_little_is_dropped_in_time() {
     let orders = Orders::new(2).await;
     // All at once: each waits for the connect timeout.
-    let half = [PREAMBLE, &[0, 0, 1, 0], &[7; 100]].concat();
+    let half = [PREAMBLE, &head(256, 0), &[7; 100]].concat();
     let silences = [&b""[..], b"CLUS", PREAMBLE, &half].map(|bytes| async {
         orders.each_hangs_up_on("too little", bytes).await;
     });
@@ -199,24 +211,28 @@ fn hello(node: &NodeInfo) -> Vec<u8> {
     let (cluster_id, modules): (Option<ClusterId>, BTreeSet<String>) = (None, BTreeSet::new());
     // The lane is the data lane, and nobody in particular is expected.
     let hello = codec::encode(&(cluster, cluster_id, node, modules, 1u32, None::<NodeId>)).unwrap();
-    let length = u32::try_from(hello.len()).unwrap();
-    [PREAMBLE, &length.to_be_bytes(), &hello].concat()
+    [PREAMBLE, &frame(&hello)].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_turns_hostile_after_its_handshake_is_dropped() {
     let orders = Orders::new(2).await;
     let stranger = NodeInfo { id: NodeId(4711), ..orders.nodes[1].0.node() };
-    for (what, bytes) in
-        [("a frame of four GiB", [0xff; 8]), ("garbage", [0, 0, 0, 4, 99, 1, 2, 3])]
-    {
+    let mut damaged = frame(&[0, 1, b'k', 7]);
+    *damaged.last_mut().unwrap() ^= 1;
+    for (what, bytes) in [
+        ("a frame of four GiB", head(u32::MAX, 0)),
+        ("garbage", frame(&[99, 1, 2, 3])),
+        ("a damaged frame", damaged),
+    ] {
         let errors = orders.counted(0, "protocol_errors");
         let mut stream = orders.connect(0).await;
         stream.write_all(&hello(&stranger)).await.unwrap();
-        let mut answer = [0; 12];
+        let mut answer = [0; 20];
         within("the welcome", stream.read_exact(&mut answer)).await.unwrap();
         assert_eq!(answer[..8], *PREAMBLE);
-        let mut welcome = vec![0; u32::from_be_bytes(*answer.last_chunk().unwrap()) as usize];
+        let length = answer[8..].first_chunk().unwrap();
+        let mut welcome = vec![0; u32::from_be_bytes(*length) as usize];
         within("the welcome", stream.read_exact(&mut welcome)).await.unwrap();
         assert_eq!(welcome[0], 0, "the node did not welcome its peer");
         stream.write_all(&bytes).await.unwrap();

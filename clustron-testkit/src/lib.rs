@@ -17,6 +17,9 @@
 //! 3. **Promises as predicates.** Each property in [`predicates`] is one file that reads the ledger
 //!    and gives a [`Violation`] with the offending lines.
 //!
+//! Long before that, [`cluster`] runs the same nodes in one process and in virtual time, where a
+//! seed decides which links are cut and who dies: thousands of bad days in the time of one.
+//!
 //! Besides, [`conformance`] has the suite that every [`Transport`](clustron_core::Transport)
 //! passes, one of your own too.
 //!
@@ -63,6 +66,7 @@
 //! ```
 
 mod addrs;
+pub mod cluster;
 pub mod conformance;
 mod ledger;
 pub mod predicates;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chance::Chance;
 use crate::identity::{Incarnation, NodeName, Role};
 use proptest::prelude::*;
 
@@ -67,7 +68,7 @@ fn old_reports_found_nothing() {
 #[test]
 fn an_existing_cluster_is_joined_and_one_in_the_making_is_not() {
     let (mut a, b) = (member(1, 1), member(2, 1));
-    let cluster = ClusterId::mint();
+    let cluster = ClusterId::mint(&Chance::from_os());
     a.heard(ms(0), b.greeting(ms(0), Some((cluster, false))));
     assert_eq!(founders(a.decide(ms(0))), BTreeSet::from([1]));
     a.heard(ms(0), b.greeting(ms(0), Some((cluster, true))));
@@ -149,7 +150,7 @@ proptest! {
                 {
                     prop_assert_eq!(group.len(), n);
                     prop_assert!(founded.is_empty(), "a second group");
-                    founded.insert(i, ClusterId::mint());
+                    founded.insert(i, ClusterId::mint(&Chance::from_os()));
                 }
             }
         }

@@ -26,6 +26,11 @@ const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 /// How long a command that another node handed on may wait here to be applied.
 const PROPOSE_MAX: Duration = Duration::from_secs(30);
 
+/// A leader that is out of touch is answered for one silence, refused until the end of this one,
+/// and then answered again. Meanwhile another voter can be elected: it stands after one silence, in
+/// several rounds if need be.
+const SILENCES_UNTIL_HEARD_AGAIN: u32 = 4;
+
 /// A snapshot of which some pieces have arrived. Memory grows with what arrives.
 pub(super) struct Assembly {
     /// From whom, which, and how large.
@@ -69,6 +74,10 @@ impl Control {
     /// A leader that says that it hears no majority does not count as heard. It may recover with
     /// our very answer; but one that we hear and that never hears us, as when a link is cut in one
     /// direction, is refused after a while, or its voters' lease would keep it in office for ever.
+    ///
+    /// It is not refused for ever either. If its log is the longest that is left, nobody else can
+    /// be elected, and only our answer can bring the cluster back. So it gets its chance again once
+    /// the others have had theirs.
     fn check_touch(&self, vote: Vote, out_of_touch: bool) -> Result<bool, Refused> {
         let mut since = self.leader_out_since.lock().unwrap_or_else(PoisonError::into_inner);
         if !out_of_touch {
@@ -79,7 +88,11 @@ impl Control {
             Some(since) if since.0 == vote => since,
             Some(_) | None => *since.insert((vote, Instant::now())),
         };
-        if began.elapsed() > self.timing.leader_silence {
+        let silence = self.timing.leader_silence;
+        let out_for = began.elapsed();
+        if out_for > SILENCES_UNTIL_HEARD_AGAIN * silence {
+            *since = Some((vote, Instant::now()));
+        } else if out_for > silence {
             return Err(Refused::OutOfTouch);
         }
         Ok(false)

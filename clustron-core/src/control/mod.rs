@@ -42,6 +42,7 @@ pub(crate) use rpc::{Join, JoinReply};
 pub(crate) use state::Agreed;
 use types::{Metrics, Raft};
 
+use crate::chance::Chance;
 use crate::config::Timing;
 use crate::detection::Suspicions;
 use crate::election::Input;
@@ -66,6 +67,7 @@ pub(crate) struct Control {
     pub(crate) local: Arc<Local>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timing: Timing,
+    chance: Arc<Chance>,
     messenger: Messenger,
     raft: Raft,
     campaign: Arc<Campaign>,
@@ -96,6 +98,7 @@ pub(crate) struct Control {
 pub(crate) struct ControlParts {
     pub(crate) local: Arc<Local>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) chance: Arc<Chance>,
     pub(crate) timing: Timing,
     pub(crate) voters_max: usize,
     pub(crate) messenger: Messenger,
@@ -108,7 +111,7 @@ pub(crate) struct ControlParts {
 impl Control {
     /// Starts an empty control plane that waits to be formed or joined.
     pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
-        let ControlParts { local, clock, timing, voters_max, .. } = parts;
+        let ControlParts { local, clock, chance, timing, voters_max, .. } = parts;
         let ControlParts { messenger, modules, suspicions, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
@@ -142,6 +145,7 @@ impl Control {
             local,
             clock,
             timing,
+            chance,
             messenger,
             raft,
             campaign,
@@ -170,7 +174,7 @@ impl Control {
     /// Founds a cluster of exactly these nodes. The one that is called becomes the first leader
     /// if nothing fails.
     pub(crate) async fn found(&self, mut nodes: Vec<NodeInfo>) -> Result<(), StartError> {
-        let cluster = ClusterId::mint();
+        let cluster = ClusterId::mint(&self.chance);
         if self.local.adopt_cluster(cluster) != cluster {
             // Another group has called at this very moment.
             return Ok(());

@@ -135,6 +135,7 @@ impl Agreed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
     use crate::identity::{Incarnation, NodeInfo, NodeName, Role};
     use crate::time::Timestamp;
     use proptest::prelude::*;
@@ -156,7 +157,8 @@ mod tests {
     fn bootstrapped() -> Agreed {
         let mut agreed = Agreed::default();
         let nodes = vec![info(1, 1), info(2, 1), info(3, 1)];
-        let bootstrap = Command::Bootstrap { cluster: ClusterId::mint(), nodes, at: AT };
+        let bootstrap =
+            Command::Bootstrap { cluster: ClusterId::mint(&Chance::from_os()), nodes, at: AT };
         assert_eq!(agreed.apply(1, bootstrap), Response::Done);
         agreed
     }
@@ -174,7 +176,11 @@ mod tests {
     fn a_cluster_is_bootstrapped_once() {
         let mut agreed = bootstrapped();
         let before = agreed.clone();
-        let again = Command::Bootstrap { cluster: ClusterId::mint(), nodes: vec![], at: AT };
+        let again = Command::Bootstrap {
+            cluster: ClusterId::mint(&Chance::from_os()),
+            nodes: vec![],
+            at: AT,
+        };
         assert!(matches!(agreed.apply(2, again), Response::Rejected(_)));
         assert_eq!(agreed, before);
     }

@@ -1,7 +1,19 @@
-//! Frames on a byte stream: a 4-byte big-endian length, then that many bytes.
+//! Frames on a byte stream.
+//!
+//! ```text
+//! u32 length | u32 crc32 of the payload | u32 crc32 of the eight bytes before | payload
+//! ```
+//!
+//! All big-endian. TCP's own checksum has sixteen bits and is known to let damage through (Stone
+//! and Partridge, "When the CRC and TCP checksum disagree", 2000). A length that is damaged would
+//! otherwise be the worst: the reader would wait for bytes that never come. So the head has a
+//! checksum of its own, and a damaged connection ends at once.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What stands before each payload.
+pub(crate) const HEAD_BYTES: usize = 12;
 
 /// The most that is allocated ahead of the bytes that have arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
@@ -16,6 +28,17 @@ pub(crate) enum FrameError {
         announced: usize,
         /// The limit in force.
         max: usize,
+    },
+    /// The bytes are not those that were sent, or were never a frame. Nothing after them can be
+    /// trusted either.
+    #[error("the checksum of a frame's {part} is {found:08x}, its content has {computed:08x}")]
+    Damaged {
+        /// "head" or "payload".
+        part: &'static str,
+        /// What the frame says.
+        found: u32,
+        /// What its bytes give.
+        computed: u32,
     },
     /// The stream broke, or ended inside a frame.
     #[error(transparent)]
@@ -42,7 +65,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.take()? {
                 return Ok(Some(frame));
             }
-            self.buffer.reserve(READ_AHEAD_BYTES.min(self.missing()).max(4));
+            self.buffer.reserve(READ_AHEAD_BYTES.min(self.missing()).max(HEAD_BYTES));
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 if self.buffer.is_empty() {
                     return Ok(None);
@@ -58,40 +81,114 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     fn take(&mut self) -> Result<Option<Bytes>, FrameError> {
-        let Some(length) = self.announced() else { return Ok(None) };
-        if length > self.frame_bytes_max {
-            return Err(FrameError::TooLarge { announced: length, max: self.frame_bytes_max });
+        let Some(head) = self.head()? else { return Ok(None) };
+        if head.length > self.frame_bytes_max {
+            return Err(FrameError::TooLarge { announced: head.length, max: self.frame_bytes_max });
         }
-        if self.buffer.len() < 4 + length {
+        if self.buffer.len() < HEAD_BYTES + head.length {
             return Ok(None);
         }
-        self.buffer.advance(4);
-        Ok(Some(self.buffer.split_to(length).freeze()))
+        self.buffer.advance(HEAD_BYTES);
+        let payload = self.buffer.split_to(head.length).freeze();
+        check("payload", head.checksum, &payload)?;
+        Ok(Some(payload))
     }
 
-    fn announced(&self) -> Option<usize> {
-        let prefix = self.buffer.first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*prefix) as usize)
+    /// The head of the frame at hand, once it is there.
+    fn head(&self) -> Result<Option<Head>, FrameError> {
+        let Some(mut bytes) = self.buffer.get(..HEAD_BYTES) else { return Ok(None) };
+        let checked = &bytes[..8];
+        let (length, checksum) = (bytes.get_u32() as usize, bytes.get_u32());
+        check("head", bytes.get_u32(), checked)?;
+        Ok(Some(Head { length, checksum }))
     }
 
     /// How many bytes the frame at hand still lacks, or a guess between frames.
     fn missing(&self) -> usize {
-        self.announced().map_or(4096, |length| (4 + length).saturating_sub(self.buffer.len()))
+        match self.head() {
+            Ok(Some(head)) => (HEAD_BYTES + head.length).saturating_sub(self.buffer.len()),
+            Ok(None) | Err(_) => 4096,
+        }
     }
+}
+
+struct Head {
+    /// Of the payload, in bytes.
+    length: usize,
+    /// Of the payload.
+    checksum: u32,
+}
+
+fn check(part: &'static str, found: u32, bytes: &[u8]) -> Result<(), FrameError> {
+    let computed = crc32fast::hash(bytes);
+    if found == computed { Ok(()) } else { Err(FrameError::Damaged { part, found, computed }) }
 }
 
 /// Appends one frame to `out`. The caller keeps to the limit.
 pub(crate) fn put_frame(out: &mut BytesMut, payload: &[u8]) {
     debug_assert!(u32::try_from(payload.len()).is_ok(), "frames are limited far below 4 GiB");
-    out.reserve(4 + payload.len());
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
-    out.extend_from_slice(payload);
+    out.reserve(HEAD_BYTES + payload.len());
+    let head = out.len();
+    out.put_u32(payload.len() as u32);
+    out.put_u32(crc32fast::hash(payload));
+    let checksum = crc32fast::hash(&out[head..]);
+    out.put_u32(checksum);
+    out.put_slice(payload);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
+
+    /// The head of a frame that announces a length.
+    fn claim(length: u32) -> BytesMut {
+        let mut head = BytesMut::new();
+        head.put_u32(length);
+        head.put_u32(0);
+        let checksum = crc32fast::hash(&head);
+        head.put_u32(checksum);
+        head
+    }
+
+    /// The wire format is frozen: a change here needs a new protocol version.
+    #[test]
+    fn the_bytes_of_a_frame_are_frozen() {
+        let mut out = BytesMut::new();
+        put_frame(&mut out, b"123456789");
+        let golden = *b"\x00\x00\x00\x09\xcb\xf4\x39\x26\xa7\x3a\x07\x54123456789";
+        assert_eq!(out[..], golden);
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_ends_the_stream_and_none_passes(
+            payloads: [Vec<u8>; 3],
+            at: usize,
+            bit in 0u8..8,
+        ) {
+            let mut bytes = BytesMut::new();
+            payloads.iter().for_each(|payload| put_frame(&mut bytes, payload));
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            let mut reader = FrameReader::new(&bytes[..], 1 << 20);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                for payload in &payloads {
+                    match reader.next().await {
+                        Ok(Some(frame)) => assert_eq!(frame, payload),
+                        Ok(None) => panic!("the damage was taken for the end"),
+                        Err(error) => {
+                            assert!(matches!(error, FrameError::Damaged { .. }), "{error}");
+                            return;
+                        }
+                    }
+                }
+                panic!("damage at byte {at} passed");
+            });
+        }
+    }
 
     #[tokio::test]
     async fn frames_survive_any_splitting_of_the_stream() {
@@ -118,7 +215,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_four_gibibyte_claim_is_refused_before_anything_is_allocated() {
-        let mut reader = FrameReader::new(&[0xff, 0xff, 0xff, 0xff, 1, 2][..], 8 << 20);
+        let claim = claim(u32::MAX);
+        let mut reader = FrameReader::new(&claim[..], 8 << 20);
         let error = reader.next().await.unwrap_err();
         assert!(matches!(error, FrameError::TooLarge { announced: 0xffff_ffff, .. }), "{error}");
         assert!(reader.buffer.capacity() <= READ_AHEAD_BYTES);
@@ -127,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_claim_within_the_limit_allocates_only_what_arrives() {
         let (mut tx, rx) = tokio::io::duplex(64);
-        tx.write_all(&(7u32 << 20).to_be_bytes()).await.unwrap();
+        tx.write_all(&claim(7 << 20)).await.unwrap();
         tx.write_all(&[1; 32]).await.unwrap();
         drop(tx);
         let mut reader = FrameReader::new(rx, 8 << 20);

@@ -1,6 +1,6 @@
 //! Who takes which kind of message.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -42,7 +42,7 @@ type Handler =
 /// The handlers of one node, by kind.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    by_kind: RwLock<HashMap<&'static str, Handler>>,
+    by_kind: RwLock<BTreeMap<&'static str, Handler>>,
 }
 
 impl Handlers {

@@ -42,7 +42,9 @@ impl DialError {
         let error = match self {
             Self::Connect(error)
             | Self::Handshake(HandshakeError::Frame(FrameError::Io(error))) => error.kind(),
-            Self::Handshake(HandshakeError::Closed) => return true,
+            Self::Handshake(
+                HandshakeError::Closed | HandshakeError::Frame(FrameError::Damaged { .. }),
+            ) => return true,
             Self::Handshake(_) => return false,
         };
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};

@@ -13,7 +13,7 @@ mod link;
 mod listen;
 mod session;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     frame_bytes_max: usize,
     handlers: Handlers,
     addresses: RwLock<BTreeMap<NodeId, String>>,
-    links: Mutex<HashMap<(NodeId, Lane), Arc<Link>>>,
+    links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
     request_slots: [Arc<Semaphore>; 2],
     news: mpsc::Sender<PeerNews>,
     metrics: Arc<CoreMetrics>,
@@ -199,10 +199,15 @@ impl Messenger {
         }
     }
 
-    /// Closes whatever connects us to a node and forgets where it lived, so that whoever waits for
-    /// its reply learns at once that it is gone.
+    /// Hangs up on a node and forgets where it lived.
     pub(crate) fn forget(&self, node: NodeId) {
         self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        self.hang_up(node);
+    }
+
+    /// Closes whatever connects us to a node, so that whoever waits for its reply learns at once
+    /// that it is gone. Who has something to say to it dials anew.
+    pub(crate) fn hang_up(&self, node: NodeId) {
         for lane in [Lane::Control, Lane::Data] {
             let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
             let link = links.remove(&(node, lane));

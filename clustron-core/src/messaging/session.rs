@@ -1,7 +1,7 @@
 //! One established connection: a writer that batches, a reader that dispatches, and the requests
 //! that wait for their replies.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::envelope::{self, Header, NotReplied};
-use super::frame::{FrameError, FrameReader, put_frame};
+use super::frame::{FrameError, FrameReader, HEAD_BYTES, put_frame};
 use super::handshake::{Established, Hello, Lane};
 use crate::identity::NodeId;
 use crate::transport::Stream;
@@ -52,7 +52,7 @@ pub(crate) struct Session {
     pub(super) peer: NodeId,
     queue: mpsc::Sender<Queued>,
     bytes_free: Arc<Semaphore>,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     id_next: AtomicU64,
     own_slots: Arc<Semaphore>,
     closed: CancellationToken,
@@ -156,13 +156,13 @@ impl Session {
                     tracing::debug!(peer = %peer.node, %error, "a connection broke");
                     return;
                 }
-                Err(error @ FrameError::TooLarge { .. }) => {
+                Err(error @ (FrameError::TooLarge { .. } | FrameError::Damaged { .. })) => {
                     shared.metrics.protocol_errors.inc();
                     tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
                     return;
                 }
             };
-            shared.metrics.bytes_received.inc_by(4 + frame.len() as u64);
+            shared.metrics.bytes_received.inc_by((HEAD_BYTES + frame.len()) as u64);
             match envelope::open(frame) {
                 Ok((header, body)) => self.dispatch(shared, peer.lane, header, body).await,
                 Err(error) => {

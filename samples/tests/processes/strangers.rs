@@ -46,12 +46,12 @@ async fn strangers_are_told_why_and_the_cluster_goes_on() {
     let text = failure(unnamed.arg("--ledger").arg(&ledger));
     assert!(text.contains("\"two words\"") && text.contains("use 1 to 64 bytes"), "{text}");
 
-    // Garbage, silence, and a frame of 4 GiB.
+    // Garbage, silence, and a frame that is none.
     for addr in &trio.addrs {
         TcpStream::connect(addr).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(TcpStream::connect(addr).unwrap());
         let mut claims = TcpStream::connect(addr).unwrap();
-        claims.write_all(b"CLUSTRN\x01\xff\xff\xff\xff").unwrap();
+        claims.write_all(b"CLUSTRN\x02\xff\xff\xff\xff").unwrap();
         claims.write_all(&[7; 1024]).unwrap();
     }
 

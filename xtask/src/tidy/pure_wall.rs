@@ -27,6 +27,8 @@ const PURE: &[&str] = &[
     "clustron-scheduler/src/schedule.rs",
     "clustron-scheduler/src/state.rs",
     "clustron-scheduler/src/workers.rs",
+    "clustron-testkit/src/cluster/health.rs",
+    "clustron-testkit/src/cluster/predicates.rs",
     "clustron-testkit/src/sim/bits.rs",
     "clustron-testkit/src/sim/builder.rs",
     "clustron-testkit/src/sim/clock.rs",

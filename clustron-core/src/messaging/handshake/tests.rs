@@ -1,4 +1,5 @@
 use super::*;
+use crate::chance::Chance;
 use crate::identity::{Incarnation, NodeName, Role};
 use std::collections::BTreeMap;
 
@@ -60,9 +61,9 @@ async fn another_cluster_name_is_refused_with_both_names() {
 async fn another_cluster_id_is_refused_and_an_unknown_one_is_not() {
     let mut a = hello("a", 1);
     let mut b = hello("b", 2);
-    a.cluster_id = Some(ClusterId::mint());
+    a.cluster_id = Some(ClusterId::mint(&Chance::from_os()));
     assert!(shake(a.clone(), b.clone()).await.0.is_ok());
-    b.cluster_id = Some(ClusterId::mint());
+    b.cluster_id = Some(ClusterId::mint(&Chance::from_os()));
     let text = refusal(a.clone(), b.clone()).await.to_string();
     for id in [a.cluster_id.unwrap(), b.cluster_id.unwrap()] {
         assert!(text.contains(&id.to_string()), "{text}");
@@ -131,10 +132,10 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"CLUSTRN\x09").await.unwrap();
     let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
-    assert!(matches!(error, HandshakeError::Version { ours: 1, theirs: 9 }), "{error}");
+    assert!(matches!(error, HandshakeError::Version { ours: 2, theirs: 9 }), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"CLUSTRN\x01");
+    assert_eq!(told, b"CLUSTRN\x02");
 
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

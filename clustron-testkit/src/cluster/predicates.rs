@@ -1,0 +1,108 @@
+//! The promises that a simulated cluster can break, one file each.
+//!
+//! A [`Predicate`] sees every change of every node's status at the moment at which it happens, and
+//! remembers what it needs of the moments before. One of a test's own is added with
+//! [`SimBuilder::predicate`](super::SimBuilder::predicate).
+
+mod epoch_and_view_never_fall;
+mod minority_commits_nothing;
+mod no_healthy_node_is_removed;
+mod one_activation_per_epoch;
+mod same_index_same_state;
+
+use std::time::Duration;
+
+use clustron_core::{Activation, ClusterStatus};
+
+use super::health::Health;
+pub use epoch_and_view_never_fall::EpochAndViewNeverFall;
+pub use minority_commits_nothing::MinorityCommitsNothing;
+pub use no_healthy_node_is_removed::NoHealthyNodeIsRemoved;
+pub use one_activation_per_epoch::OneActivationPerEpoch;
+pub use same_index_same_state::SameIndexSameState;
+
+/// What one node shows at one moment, beside what is known from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Virtual time since the run began.
+    pub at: Duration,
+    /// The node's name, which is its host's too.
+    pub host: &'a str,
+    /// Which start of the host's node it is, from 1. Another life is another node.
+    pub life: u32,
+    /// What the node knows of its cluster.
+    pub status: &'a ClusterStatus,
+    /// How far it has applied the control log.
+    pub applied_index: u64,
+    /// The leaders that it remembers, oldest first.
+    pub history: &'a [Activation],
+    /// The log index of the last command of the watched state, and a digest of that state, where
+    /// the test watches one.
+    pub state: Option<(u64, u64)>,
+    /// What the faults allow.
+    pub health: &'a Health,
+}
+
+/// A safety property: something that must never be seen.
+pub trait Predicate: Send + 'static {
+    /// What to call it.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a moment.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    fn check(&mut self, moment: &Moment<'_>) -> Result<(), String>;
+}
+
+/// All that holds whatever the faults are. [`NoHealthyNodeIsRemoved`] depends on the failure
+/// detector's settings too, and is added by who wants it.
+pub fn standard() -> Vec<Box<dyn Predicate>> {
+    vec![
+        Box::new(OneActivationPerEpoch::default()),
+        Box::new(EpochAndViewNeverFall::default()),
+        Box::new(SameIndexSameState::default()),
+        Box::new(MinorityCommitsNothing::default()),
+    ]
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use clustron_core::{
+        Activation, ClusterStatus, Epoch, Incarnation, NodeId, NodeInfo, NodeName, Role, Timestamp,
+        View,
+    };
+
+    /// A status of a node that knows nothing yet.
+    pub(crate) fn status(id: u64) -> ClusterStatus {
+        let node = NodeInfo {
+            id: NodeId(id),
+            name: NodeName::new("a").unwrap(),
+            incarnation: Incarnation(1),
+            addr: "a:1".to_owned(),
+            roles: BTreeSet::from([Role::Member]),
+            tags: BTreeMap::new(),
+        };
+        ClusterStatus {
+            node,
+            cluster: None,
+            view: View::default(),
+            voters: BTreeSet::new(),
+            leader: None,
+            leading: None,
+            suspected: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn activation(epoch: u64, node: u64) -> Activation {
+        Activation {
+            epoch: Epoch(epoch),
+            node: NodeId(node),
+            name: NodeName::new("a").unwrap(),
+            incarnation: Incarnation(1),
+            at: Timestamp::default(),
+        }
+    }
+}

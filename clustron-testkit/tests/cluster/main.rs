@@ -1,0 +1,8 @@
+//! Whole nodes in virtual time: the scenarios, what they have found, and that a seed repeats a run.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod network;
+mod regressions;
+mod scenarios;
+mod simulated;

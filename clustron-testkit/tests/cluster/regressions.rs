@@ -1,0 +1,94 @@
+//! What seeds have found, told as stories so that it stays found.
+
+use std::time::Duration;
+
+use clustron_core::{ClusterStatus, Replicated};
+use clustron_testkit::cluster::scenarios::{Tally, TallyModule};
+use clustron_testkit::cluster::{Failure, SimCluster, simulate};
+
+/// Each story is told with several seeds, for the nodes' own choices matter too.
+const SEEDS: std::ops::Range<u64> = 1..11;
+
+/// Longer than anything takes in a cluster that works.
+const LONG: Duration = Duration::from_secs(20);
+
+type Tallies = SimCluster<Replicated<Tally>>;
+
+fn tell(story: impl AsyncFn(&Tallies) -> Result<(), Failure>) {
+    for seed in SEEDS {
+        let told = simulate(seed, async {
+            let builder = SimCluster::builder(seed).watch_state(Replicated::clone);
+            let cluster = builder.start(|node| node.install(TallyModule)).await?;
+            story(&cluster).await?;
+            cluster.heal();
+            cluster.converge().await
+        });
+        told.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+/// The leader's host, and the two others.
+fn cast(cluster: &Tallies) -> (String, [String; 2]) {
+    let leader = cluster.leader().expect("a leader");
+    let others = cluster.hosts().into_iter().filter(|host| *host != leader);
+    let others: Vec<String> = others.collect();
+    (leader, others.try_into().expect("two others"))
+}
+
+async fn until(
+    cluster: &Tallies,
+    host: &str,
+    what: &str,
+    wanted: impl FnMut(&ClusterStatus) -> bool,
+) -> Result<(), Failure> {
+    let node = cluster.node(host).expect("it runs");
+    match node.wait_for(LONG, wanted).await {
+        Some(_) => Ok(()),
+        None => cluster.fail(what, &format!("not at {host} within {LONG:?}")),
+    }
+}
+
+/// The leader loses touch, and what it takes in then makes its log longer than the other's, who
+/// refuses it by then: neither could be elected, for ever. Found with three nodes at seeds 2, 23,
+/// 31, 34 and 63.
+#[test]
+fn a_leader_out_of_touch_with_the_longest_log_does_not_block_the_cluster() {
+    tell(async |cluster| {
+        let (leader, [gone, deputy]) = cast(cluster);
+        cluster.power_off(&gone);
+        // It is heard, hears nobody, says so, and is refused after a while.
+        cluster.cut_one_way(&deputy, &leader);
+        let leading = cluster.node(&leader).expect("it runs");
+        for number in 1..=4 {
+            let unheard = leading.app.propose(&number, Duration::from_secs(1)).await;
+            assert!(unheard.is_err(), "committed without a majority");
+        }
+        cluster.mend();
+        for host in [&leader, &deputy] {
+            until(cluster, host, "two of three go on", |status| status.leader.is_some()).await?;
+        }
+        Ok(())
+    });
+}
+
+/// A follower is cut off and put out of the view, and the leader dies before it is back: the two
+/// that are left are a majority of the voters. The one in the view had forgotten where the other
+/// lives, and the other's log was too short. Found with three nodes at seeds 226 and 397.
+#[test]
+fn a_voter_that_is_out_of_the_view_can_still_vote() {
+    tell(async |cluster| {
+        let (leader, [out, stays]) = cast(cluster);
+        cluster.part(std::slice::from_ref(&out), &[leader.clone(), stays.clone()]);
+        let id = cluster.node(&out).expect("it runs").node().id;
+        until(cluster, &stays, "it is put out", |status| !status.view.is_alive(id)).await?;
+        cluster.crash(&leader);
+        cluster.mend();
+        for host in [&out, &stays] {
+            let other = |status: &ClusterStatus| {
+                status.leader.as_ref().is_some_and(|now| now.name.as_str() != leader)
+            };
+            until(cluster, host, "two of three go on", other).await?;
+        }
+        Ok(())
+    });
+}
