@@ -15,12 +15,13 @@ use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
 use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
-use crate::detection::Detection;
+use crate::detection::{Detection, MakeDetector};
 use crate::error::StartError;
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
 use crate::local::Local;
+use crate::membership::{FailureDetector, MembershipConfig, configured_detector};
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
 use crate::metrics::{CoreMetrics, Exposed, Register};
 use crate::roles;
@@ -91,6 +92,7 @@ pub struct ClusterBuilder {
     config: Config,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
+    judge: Box<MakeDetector>,
     chance: Arc<Chance>,
     modules: BTreeSet<String>,
     replicated: Modules,
@@ -118,6 +120,7 @@ impl ClusterBuilder {
             config: Config::default(),
             transport: Arc::new(TcpTransport),
             clock: Arc::new(SystemClock),
+            judge: Box::new(configured_detector),
             chance: Arc::new(Chance::from_os()),
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
@@ -205,6 +208,19 @@ impl ClusterBuilder {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.chance = Arc::new(Chance::seeded(seed));
+        self
+    }
+
+    /// A failure detector of your own, instead of the one that
+    /// [`MembershipConfig::detector`](crate::MembershipConfig::detector) names: `make` gets the
+    /// node's id, its settings and a seed for all that is left to chance. `clustron-testkit` has
+    /// the conformance suite that it should pass.
+    #[must_use]
+    pub fn failure_detector<F>(mut self, make: F) -> Self
+    where
+        F: Fn(NodeId, &MembershipConfig, u64) -> Box<dyn FailureDetector> + Send + Sync + 'static,
+    {
+        self.judge = Box::new(make);
         self
     }
 
@@ -296,8 +312,8 @@ impl ClusterBuilder {
             metrics.clone(),
             tasks.clone(),
         );
-        let detection = Detection::new();
-        let (suspicions, refuted) = (detection.suspicions(), detection.refuted());
+        let (detection, outlook) = Detection::new();
+        let refuted = detection.refuted();
         let control = Control::start(ControlParts {
             local: local.clone(),
             clock: self.clock.clone(),
@@ -306,7 +322,7 @@ impl ClusterBuilder {
             voters_max: config.voters_max,
             messenger: messenger.clone(),
             modules: Arc::new(self.replicated.clone()),
-            suspicions: suspicions.clone(),
+            outlook: outlook.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
         })
@@ -320,6 +336,7 @@ impl ClusterBuilder {
             control: control.clone(),
             messenger: messenger.clone(),
             status: status.clone(),
+            outlook: outlook.clone(),
             metrics: metrics.clone(),
             exposed: exposed.clone(),
             collector: collector.clone(),
@@ -337,8 +354,9 @@ impl ClusterBuilder {
             inner.control.stop().await;
         });
         let membership = config.membership.clone();
-        detection.run(membership, self.chance.seed(), messenger.clone(), news, control.clone());
-        tasks.spawn("status", status.clone().keep(control.clone(), suspicions));
+        let (seed, judge) = (self.chance.seed(), self.judge.as_ref());
+        detection.run(membership, judge, seed, messenger.clone(), news, control.clone());
+        tasks.spawn("status", status.clone().keep(control.clone(), outlook));
         collect::serve(&messenger, exposed.clone());
         if let Some(collector) = collector {
             let (control, messenger) = (control.clone(), messenger.clone());
@@ -374,6 +392,7 @@ impl ClusterBuilder {
             addr,
             roles: self.config.roles.clone(),
             tags: self.config.tags.clone(),
+            revision: 0,
         })
     }
 }

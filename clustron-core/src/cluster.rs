@@ -20,6 +20,7 @@ use crate::leadership::{self, Leadership};
 use crate::local::Local;
 use crate::messaging::{Lane, Message, MessageError, Messenger, Request};
 use crate::metrics::{CoreMetrics, Exposed};
+use crate::outlook::Outlook;
 use crate::status::{ClusterStatus, Events, StatusBoard};
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) control: Arc<Control>,
     pub(crate) messenger: Messenger,
     pub(crate) status: Arc<StatusBoard>,
+    pub(crate) outlook: Outlook,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) exposed: Arc<Exposed>,
     /// Where the node's roles make it one.
@@ -150,6 +152,10 @@ impl Deref for Cluster {
 }
 
 impl ClusterHandle {
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// This node.
     pub fn node(&self) -> NodeInfo {
         self.inner.local.node()
@@ -408,6 +414,8 @@ impl Inner {
         }
         let left = until.saturating_duration_since(Instant::now());
         self.hand_over(left / 2).await;
+        // Should this node not get through to the leader, then perhaps to somebody who does.
+        self.outlook.say_goodbye();
         let node = self.local.node();
         let leave =
             Command::Leave { node: node.id, incarnation: node.incarnation, at: self.clock.now() };

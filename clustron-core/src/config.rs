@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::election;
-use crate::identity::{InvalidName, NAME_BYTES_MAX, NodeName, Role, TAGS_MAX, check_name};
+use crate::identity::{InvalidMetadata, InvalidName, NodeName, Role, check_metadata};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
 use crate::roles;
 
@@ -29,6 +29,9 @@ pub enum ConfigError {
         /// What it may be.
         allowed: String,
     },
+    /// The roles or tags cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] InvalidMetadata),
     /// A setting of the failure detector cannot be used.
     #[error(transparent)]
     Membership(#[from] InvalidMembershipConfig),
@@ -54,6 +57,14 @@ pub struct Timing {
     /// and how long without a majority's answer it goes on leading; at least twice `leader_lease`.
     /// Longer survives longer stalls of a busy machine, shorter replaces a hung leader sooner.
     pub leader_silence: Duration,
+    /// How long a node must have been, without a break, Suspect or Down before the leader takes it
+    /// out of the view, and how long modules therefore keep what they placed there. Flapping that
+    /// is shorter changes nothing, also where something on the way refuses connections for a
+    /// moment. It runs from the first doubt, so a host that falls silent pays nothing for it as
+    /// long as it is at most `membership.suspicion_timeout`; a process that crashed, whose address
+    /// refuses, goes after this time. Another leader, an orderly leave and a new node at the same
+    /// address do not wait for it. At most 60 s; zero takes a node out with the first verdict.
+    pub view_stable_after: Duration,
     /// How long a node must have been alive before it votes.
     pub voter_stable_after: Duration,
     /// How long opening a connection with its handshake may take.
@@ -72,6 +83,7 @@ impl Timing {
             heartbeat_interval: Duration::from_millis(100),
             leader_lease: Duration::from_millis(300),
             leader_silence: Duration::from_millis(1000),
+            view_stable_after: Duration::from_secs(2),
             voter_stable_after: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             request_deadline: Duration::from_secs(2),
@@ -90,6 +102,7 @@ impl Timing {
             heartbeat_interval: Duration::from_millis(600),
             leader_lease: Duration::from_millis(2000),
             leader_silence: Duration::from_millis(6000),
+            view_stable_after: Duration::from_secs(5),
             voter_stable_after: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
             request_deadline: Duration::from_secs(5),
@@ -142,9 +155,13 @@ impl Timing {
                 return Err(ConfigError::value(key, format!("{value:?}"), allowed));
             }
         }
-        if self.leader_lease > Duration::from_secs(60) {
-            let value = format!("{:?}", self.leader_lease);
-            return Err(ConfigError::value("leader_lease", value, "must be at most 60 s"));
+        let most = Duration::from_secs(60);
+        for (key, value) in
+            [("leader_lease", self.leader_lease), ("view_stable_after", self.view_stable_after)]
+        {
+            if value > most {
+                return Err(ConfigError::value(key, format!("{value:?}"), "must be at most 60 s"));
+            }
         }
         Ok(())
     }
@@ -247,29 +264,11 @@ impl Config {
         for seed in &self.seeds {
             check_addr("seeds", seed)?;
         }
-        if self.roles.is_empty() {
-            return Err(ConfigError::value("roles", "empty", "name at least one role"));
-        }
-        for role in &self.roles {
-            if let Role::Custom(name) = role {
-                check_name("custom role", name)?;
-            }
-        }
+        check_metadata(&self.roles, &self.tags)?;
         if !roles::votes(&self.roles) && self.others() == 0 {
             let allowed =
                 "a node that is no member founds no cluster: name at least one other node";
             return Err(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
-        }
-        if self.tags.len() > TAGS_MAX {
-            let allowed = format!("at most {TAGS_MAX} tags");
-            return Err(ConfigError::value("tags", format!("{} tags", self.tags.len()), allowed));
-        }
-        for (key, value) in &self.tags {
-            check_name("tag key", key)?;
-            if value.len() > NAME_BYTES_MAX {
-                let allowed = format!("a tag's value has at most {NAME_BYTES_MAX} bytes");
-                return Err(ConfigError::value("tags", format!("{key}={value}"), allowed));
-            }
         }
         if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
             return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
@@ -369,6 +368,7 @@ mod tests {
             (timing(|t| t.heartbeat_interval = Duration::ZERO), "heartbeat_interval", "10ms"),
             (timing(|t| t.leader_lease = Duration::from_millis(150)), "leader_lease", "200ms"),
             (timing(|t| t.leader_silence = Duration::from_millis(400)), "leader_silence", "600ms"),
+            (timing(|t| t.view_stable_after = Duration::MAX), "view_stable_after", "60 s"),
         ] {
             let error = config.check().unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(value), "{error}");

@@ -1,6 +1,5 @@
 //! Drives [`Membership`]: feeds it the view, messages and lost connections, and shows its verdicts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,14 @@ use crate::control::{Agreed, Control};
 use crate::identity::{Incarnation, NodeId};
 use crate::local::Local;
 use crate::membership::{
-    Effect, Input, Membership, MembershipConfig, Message, PeerState, Verification,
+    Effect, FailureDetector, Input, Listed, Membership, MembershipConfig, Message, PeerState,
+    Verification,
 };
 use crate::messaging::{self, Lane, MessageError, Messenger, PeerNews};
 use crate::metrics::CoreMetrics;
+use crate::opinion::Opinion;
+use crate::outlook::{Described, Outlook, OutlookBoard, Suspicion, outlook};
+use crate::reachability::Reachability;
 use crate::tasks::Tasks;
 
 /// Inputs that may wait for the detector. Probes are repeated, so one more that is dropped under a
@@ -24,25 +27,9 @@ const QUEUE: usize = 1024;
 /// How long a membership message may take to leave; the next round says it anew.
 const SEND_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What this node thinks of a peer that it does not take for healthy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Suspicion {
-    /// It did not answer; it may yet.
-    Suspect {
-        /// For people.
-        why: String,
-    },
-    /// It failed.
-    Down {
-        /// The incarnation that failed.
-        incarnation: Incarnation,
-        /// For people.
-        why: String,
-    },
-}
-
-/// The peers that are not taken for healthy.
-pub(crate) type Suspicions = BTreeMap<NodeId, Suspicion>;
+/// Makes a node's failure detector from its identity, its settings and a seed.
+pub(crate) type MakeDetector =
+    dyn Fn(NodeId, &MembershipConfig, u64) -> Box<dyn FailureDetector> + Send + Sync;
 
 impl messaging::Message for Message {
     const KIND: &'static str = "core.membership";
@@ -52,23 +39,17 @@ impl messaging::Message for Message {
 pub(crate) struct Detection {
     inputs: mpsc::Sender<Input>,
     inputs_rx: mpsc::Receiver<Input>,
-    shown: watch::Sender<Suspicions>,
+    board: OutlookBoard,
     refuted: watch::Sender<Incarnation>,
 }
 
 impl Detection {
-    pub(crate) fn new() -> Self {
+    /// The detector, and what it will show.
+    pub(crate) fn new() -> (Self, Outlook) {
         let (inputs, inputs_rx) = mpsc::channel(QUEUE);
-        Self {
-            inputs,
-            inputs_rx,
-            shown: watch::Sender::default(),
-            refuted: watch::Sender::new(Incarnation(0)),
-        }
-    }
-
-    pub(crate) fn suspicions(&self) -> watch::Receiver<Suspicions> {
-        self.shown.subscribe()
+        let (board, outlook) = outlook();
+        let refuted = watch::Sender::new(Incarnation(0));
+        (Self { inputs, inputs_rx, board, refuted }, outlook)
     }
 
     /// Changes when this node had to raise its incarnation because others took it for down.
@@ -76,10 +57,11 @@ impl Detection {
         self.refuted.subscribe()
     }
 
-    /// Starts the detector. Its choices follow from `seed`.
+    /// Starts membership with the detector that `judge` makes. Its choices follow from `seed`.
     pub(crate) fn run(
         self,
         config: MembershipConfig,
+        judge: &MakeDetector,
         seed: u64,
         messenger: Messenger,
         news: mpsc::Receiver<PeerNews>,
@@ -92,19 +74,21 @@ impl Detection {
             let _ = inputs.try_send(Input::Received { from, message });
             std::future::ready(())
         });
-        let machine = Membership::new(local.id, local.node().incarnation, config, seed);
+        let (node, judge) = (Listed::from(&local.node()), judge(local.id, &config, seed));
+        let machine = Membership::with_detector(&node, config, seed, judge);
         let agreed = control.agreed();
         let driver = Driver {
             machine,
             started: Instant::now(),
             inputs: self.inputs,
-            shown: self.shown,
+            board: self.board,
             refuted: self.refuted,
             local,
             messenger,
             metrics: control.metrics.clone(),
             control,
             tasks: tasks.clone(),
+            links_changed: true,
         };
         tasks.spawn("failure detector", driver.run(self.inputs_rx, news, agreed));
     }
@@ -114,13 +98,15 @@ struct Driver {
     machine: Membership,
     started: Instant,
     inputs: mpsc::Sender<Input>,
-    shown: watch::Sender<Suspicions>,
+    board: OutlookBoard,
     refuted: watch::Sender<Incarnation>,
     local: Arc<Local>,
     messenger: Messenger,
     control: Arc<Control>,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
+    /// The present input changed who can reach whom.
+    links_changed: bool,
 }
 
 impl Driver {
@@ -149,15 +135,46 @@ impl Driver {
                 Some(PeerNews::ConnectionLost(peer)) = news.recv() => {
                     Input::ConnectionLost { peer }
                 }
+                Ok(()) = self.board.announced.changed() => {
+                    self.board.announced.mark_changed();
+                    self.describe_anew();
+                    continue;
+                }
+                Ok(()) = self.board.leaving.changed() => Input::Leave,
+                Some(asked) = self.board.asked.recv() => {
+                    // Whoever asked may have gone away meanwhile.
+                    let _ = asked.answer.send(self.opinion(asked.node));
+                    continue;
+                }
                 Some(input) = inputs.recv() => input,
                 () = sleep_until(timeout) => Input::Timeout,
             };
             if let Input::Verified { peer, result: Verification::Gone { .. } } = &input {
                 self.control.peer_gone(*peer);
             }
-            for effect in self.machine.handle(self.started.elapsed(), input) {
-                self.perform(effect);
-            }
+            // What this node says about itself comes before what others have made of it.
+            self.describe_anew();
+            self.handle(input);
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        for effect in self.machine.handle(self.started.elapsed(), input) {
+            self.perform(effect);
+        }
+        if std::mem::take(&mut self.links_changed) {
+            self.show_reachability();
+        }
+    }
+
+    /// Tells the others if this node describes itself otherwise than before.
+    fn describe_anew(&mut self) {
+        if !self.board.announced.has_changed().unwrap_or(false) {
+            return;
+        }
+        let announced = self.board.announced.borrow_and_update().clone();
+        if let Some(Described { revision, metadata, .. }) = announced {
+            self.handle(Input::Describe { revision, metadata });
         }
     }
 
@@ -175,12 +192,38 @@ impl Driver {
             }
         }
         // A peer that the view has put out is of no interest to anybody any more.
-        self.shown.send_if_modified(|shown| {
+        self.board.suspicions.send_if_modified(|shown| {
             let before = shown.len();
             shown.retain(|id, _| agreed.view.is_alive(*id));
             shown.len() != before
         });
-        Input::ViewChanged(agreed.view.alive().map(|n| (n.id, n.incarnation)).collect())
+        self.board.described.send_if_modified(|described| {
+            let before = described.len();
+            described.retain(|id, described| {
+                let known = agreed.view.node(*id).map(|record| record.info.revision);
+                known.is_none_or(|known| known < described.revision)
+            });
+            described.len() != before
+        });
+        Input::ViewChanged(agreed.view.alive().map(Listed::from).collect())
+    }
+
+    /// Who cannot reach whom, as far as was heard.
+    fn show_reachability(&self) {
+        let mut matrix = Reachability::default();
+        for (observer, peers) in self.machine.unreachable() {
+            matrix.complain(observer, peers);
+        }
+        self.board.reachability.send_if_modified(|shown| {
+            let changed = *shown != matrix;
+            *shown = matrix;
+            changed
+        });
+    }
+
+    fn opinion(&self, node: NodeId) -> Option<Opinion> {
+        let (now, at) = (self.started.elapsed(), self.control.clock.now());
+        self.machine.case(node).map(|case| Opinion::new(self.local.id, case, now, at))
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -210,18 +253,28 @@ impl Driver {
                 let why: Vec<String> = verdict.evidence.iter().map(ToString::to_string).collect();
                 let why = format!("as seen by {}: {}", self.local.node().name, why.join("; "));
                 tracing::info!(node = %verdict.node, state = ?verdict.state, why, "verdict");
-                self.shown.send_modify(|shown| match verdict.state {
-                    PeerState::Alive => drop(shown.remove(&verdict.node)),
-                    PeerState::Suspect => {
-                        self.metrics.suspicions.inc();
-                        shown.insert(verdict.node, Suspicion::Suspect { why });
-                    }
-                    PeerState::Down => {
-                        let incarnation = verdict.incarnation;
-                        shown.insert(verdict.node, Suspicion::Down { incarnation, why });
+                let (state, incarnation) = (verdict.state, verdict.incarnation);
+                if state == PeerState::Suspect {
+                    self.metrics.suspicions.inc();
+                }
+                self.board.suspicions.send_modify(|shown| {
+                    let before = shown.remove(&verdict.node);
+                    if state != PeerState::Alive {
+                        // One that went from Suspect to Down has been away since it was Suspect.
+                        let since = before.map_or_else(Instant::now, |before| before.since);
+                        shown.insert(verdict.node, Suspicion { incarnation, state, since, why });
                     }
                 });
             }
+            Effect::Described { node, revision, metadata } => {
+                if node == self.local.id {
+                    self.local.outdo(revision);
+                }
+                self.board.described.send_modify(|described| {
+                    described.insert(node, Described { node, revision, metadata });
+                });
+            }
+            Effect::LinksChanged => self.links_changed = true,
             Effect::Refuted { incarnation } => {
                 tracing::warn!(%incarnation, "this node was taken for failed and says that it is not");
                 self.local.raise_incarnation(incarnation);

@@ -199,6 +199,12 @@ impl Election {
         if self.leader.is_some() && now < lease_end {
             return PreVote::NotYet { retry_after: lease_end.saturating_sub(now) };
         }
+        // Whoever was asked to take over is preferred for a lease more: somebody who has long been
+        // without a leader, and waits for exactly this moment, is what the hand-over is not for.
+        let turn_end = lease_end + self.timing.lease;
+        if self.take_over && now < turn_end {
+            return PreVote::NotYet { retry_after: turn_end.saturating_sub(now) };
+        }
         PreVote::Granted
     }
 

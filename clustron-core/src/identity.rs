@@ -190,6 +190,73 @@ impl fmt::Display for Role {
     }
 }
 
+/// What a node may change about itself while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// What it does; at least one role and at most 32.
+    pub roles: BTreeSet<Role>,
+    /// Free key/value labels for placement, at most 32; a value has at most 64 bytes.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Roles or tags that a node may not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMetadata {
+    /// A custom role or the key of a tag is no name.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// There are too many of them or too few, or a tag's value is too long.
+    #[error("{key} is {value}: {allowed}")]
+    Value {
+        /// `roles` or `tags`.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+}
+
+impl Metadata {
+    /// Checks what a node says or is told to say about itself: in its configuration, while it runs,
+    /// and where it comes from another node.
+    ///
+    /// # Errors
+    /// The first role or tag that cannot be used, with what is allowed.
+    pub fn check(&self) -> Result<(), InvalidMetadata> {
+        check_metadata(&self.roles, &self.tags)
+    }
+}
+
+pub(crate) fn check_metadata(
+    roles: &BTreeSet<Role>,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), InvalidMetadata> {
+    let refused = |key, value, allowed| Err(InvalidMetadata::Value { key, value, allowed });
+    if roles.is_empty() {
+        return refused("roles", "empty".to_owned(), "name at least one role".to_owned());
+    }
+    for (key, len) in [("roles", roles.len()), ("tags", tags.len())] {
+        if len > TAGS_MAX {
+            return refused(key, format!("{len} {key}"), format!("at most {TAGS_MAX} {key}"));
+        }
+    }
+    for role in roles {
+        if let Role::Custom(name) = role {
+            check_name("custom role", name)?;
+        }
+    }
+    for (key, value) in tags {
+        check_name("tag key", key)?;
+        if value.len() > NAME_BYTES_MAX {
+            let allowed = format!("a tag's value has at most {NAME_BYTES_MAX} bytes");
+            return refused("tags", format!("{key}={value}"), allowed);
+        }
+    }
+    Ok(())
+}
+
 /// Everything that the cluster agrees on about one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
@@ -205,28 +272,31 @@ pub struct NodeInfo {
     pub roles: BTreeSet<Role>,
     /// Free key/value labels for placement.
     pub tags: BTreeMap<String, String>,
+    /// How often the node has changed its roles and tags since it started. Of two descriptions of
+    /// a node the one with the higher revision is the newer.
+    pub revision: u64,
 }
 
 impl NodeInfo {
     /// Checks a description that came from another node, which may be of any size and content.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let name = |what, name: &str| check_name(what, name).map_err(|e| e.to_string());
-        name("node name", self.name.as_str())?;
-        for role in &self.roles {
-            if let Role::Custom(custom) = role {
-                name("custom role", custom)?;
-            }
-        }
-        for (key, value) in &self.tags {
-            name("tag key", key)?;
-            if value.len() > NAME_BYTES_MAX {
-                return Err(format!("the value of tag {key} has more than {NAME_BYTES_MAX} bytes"));
-            }
-        }
-        if self.tags.len() > TAGS_MAX || self.roles.len() > TAGS_MAX || self.addr.len() > 256 {
+        check_name("node name", self.name.as_str()).map_err(|error| error.to_string())?;
+        check_metadata(&self.roles, &self.tags).map_err(|error| error.to_string())?;
+        if self.addr.len() > 256 {
             return Err(format!("{} describes itself at too great length", self.id));
         }
         Ok(())
+    }
+
+    /// Its roles and tags.
+    pub fn metadata(&self) -> Metadata {
+        Metadata { roles: self.roles.clone(), tags: self.tags.clone() }
+    }
+
+    /// Puts a newer description in place.
+    pub(crate) fn describe(&mut self, revision: u64, metadata: Metadata) {
+        let Metadata { roles, tags } = metadata;
+        (self.revision, self.roles, self.tags) = (revision, roles, tags);
     }
 
     /// Whether it has the role `Member`. What that allows is asked by the right itself, such as

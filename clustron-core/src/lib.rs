@@ -63,6 +63,8 @@ pub mod codec;
 mod collect;
 mod config;
 mod control;
+mod cut;
+mod describe;
 mod detection;
 mod election;
 mod error;
@@ -71,16 +73,22 @@ mod formation;
 mod identity;
 mod leadership;
 mod local;
-mod membership;
+pub mod membership;
 mod messaging;
 mod metrics;
+mod opinion;
+mod outlook;
+mod reachability;
 mod roles;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod status;
 mod tasks;
 mod time;
 mod transport;
 mod view;
 mod voters;
+mod why;
 
 pub use builder::{ClusterBuilder, Installer, Module};
 pub use cluster::{Cluster, ClusterHandle, LateCluster};
@@ -89,15 +97,18 @@ pub use config::{Config, ConfigError, Timing};
 pub use control::{
     Applied, COMMAND_BYTES_MAX, ProposeError, Rejection, Replicated, ReplicatedState,
 };
+pub use describe::DescribeError;
 pub use error::{ShutdownError, StartError};
 pub use identity::{
-    ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidName, NAME_BYTES_MAX, NodeId,
-    NodeInfo, NodeName, Role, TAGS_MAX,
+    ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidMetadata, InvalidName,
+    Metadata, NAME_BYTES_MAX, NodeId, NodeInfo, NodeName, Role, TAGS_MAX,
 };
 pub use leadership::Leadership;
 pub use membership::{InvalidMembershipConfig, MembershipConfig};
 pub use messaging::{Message, MessageError, Outcome, Refusal, Request};
+pub use opinion::{DatedEvidence, Opinion, Removal};
 pub use status::{ClusterEvent, ClusterStatus, Events};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
 pub use transport::{Listener, MemoryNetwork, MemoryTransport, Stream, TcpTransport, Transport};
 pub use view::{Activation, NodeRecord, NodeState, View};
+pub use why::Why;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
 
-use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeInfo};
+use crate::identity::{ClusterId, ClusterName, Incarnation, Metadata, NodeId, NodeInfo};
 use crate::messaging::{Hello, Lane};
 
 /// This node's own description. The identity is fixed; the incarnation rises when the node refutes
-/// that it is down, and the cluster id is learnt once.
+/// that it is down, roles and tags change when the application says so, and the cluster id is
+/// learnt once.
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) id: NodeId,
@@ -32,6 +33,24 @@ impl Local {
     pub(crate) fn raise_incarnation(&self, to: Incarnation) {
         let mut changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
         changing.0.incarnation = changing.0.incarnation.max(to);
+    }
+
+    /// Describes the node anew, if its description still has the revision `before`. Gives the node
+    /// as it is then, or else the revision that it has.
+    pub(crate) fn describe(&self, before: u64, metadata: Metadata) -> Result<NodeInfo, u64> {
+        let mut changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
+        let node = &mut changing.0;
+        if node.revision != before {
+            return Err(node.revision);
+        }
+        node.describe(before + 1, metadata);
+        Ok(node.clone())
+    }
+
+    /// Others know of a higher revision, of a former life: goes on from there.
+    pub(crate) fn outdo(&self, revision: u64) {
+        let mut changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
+        changing.0.revision = changing.0.revision.max(revision);
     }
 
     pub(crate) fn cluster_id(&self) -> Option<ClusterId> {

@@ -26,6 +26,10 @@ pub(crate) struct CoreMetrics {
     pub(crate) elections_started: Counter,
     pub(crate) epochs_led: Counter,
     pub(crate) suspicions: Counter,
+    pub(crate) view_cuts: Counter,
+    pub(crate) nodes_cut: Counter,
+    pub(crate) nodes_described: Counter,
+    pub(crate) hand_overs: Counter,
 }
 
 /// Registers the metrics of a module, of the application or of the core.
@@ -102,6 +106,22 @@ impl CoreMetrics {
         );
         counter("epochs_led", "Leader activations of this node", &self.epochs_led);
         counter("suspicions", "Peers that this node came to suspect", &self.suspicions);
+        counter(
+            "view_cuts",
+            "Entries with which this node, as leader, took failed nodes out of the view",
+            &self.view_cuts,
+        );
+        counter(
+            "nodes_cut",
+            "Failed nodes that it took out; at least one with each of its view_cuts",
+            &self.nodes_cut,
+        );
+        counter(
+            "nodes_described",
+            "Changes of nodes' roles or tags that this node, as leader, had heard of and committed",
+            &self.nodes_described,
+        );
+        counter("hand_overs", "Attempts of this node to let another voter lead", &self.hand_overs);
         registry.register(
             "connections_open",
             "Connections with a completed handshake",

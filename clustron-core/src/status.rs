@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
 use crate::control::{Agreed, Control};
-use crate::detection::{Suspicion, Suspicions};
-use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::identity::{ClusterId, Epoch, Metadata, NodeId, NodeInfo};
+use crate::membership::PeerState;
+use crate::outlook::{Outlook, Suspicions};
 use crate::roles;
 use crate::view::{Activation, NodeState, View};
 
@@ -40,9 +41,12 @@ pub struct ClusterStatus {
     pub leader: Option<Activation>,
     /// The epoch in which this node itself leads.
     pub leading: Option<Epoch>,
-    /// The nodes that this one cannot reach, and why it thinks so. A hint: the view is truth.
+    /// The nodes that this one does not take for alive, and why. A hint: the view is truth.
     /// Empty at a node that is neither member nor client.
     pub suspected: BTreeMap<NodeId, String>,
+    /// Who cannot reach whom directly, by the node that complains; as far as this node was told,
+    /// and as leader knows itself. Nobody is down for that alone.
+    pub unreachable: BTreeMap<NodeId, BTreeSet<NodeId>>,
 }
 
 /// Something changed in the cluster, as this node sees it. Nodes of every role get every kind of
@@ -52,6 +56,13 @@ pub struct ClusterStatus {
 pub enum ClusterEvent {
     /// A node joined, or came back.
     NodeJoined(NodeInfo),
+    /// A node that takes part changed its roles or tags.
+    NodeChanged {
+        /// The node as it is now.
+        node: NodeInfo,
+        /// Its roles and tags before.
+        before: Metadata,
+    },
     /// A node failed, as the leader committed.
     NodeDown {
         /// The node.
@@ -114,6 +125,7 @@ impl StatusBoard {
             leader: None,
             leading: None,
             suspected: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
         };
         let (shown, events) = (watch::Sender::new(status), broadcast::Sender::new(EVENTS_KEPT));
         Arc::new(Self { shown, events })
@@ -128,11 +140,8 @@ impl StatusBoard {
     }
 
     /// Keeps the status true until the node ends.
-    pub(crate) async fn keep(
-        self: Arc<Self>,
-        control: Arc<Control>,
-        mut suspicions: watch::Receiver<Suspicions>,
-    ) {
+    pub(crate) async fn keep(self: Arc<Self>, control: Arc<Control>, outlook: Outlook) {
+        let mut suspicions = outlook.suspicions();
         let mut agreed: watch::Receiver<Arc<Agreed>> = control.agreed();
         let mut leading = control.leading();
         let mut raft = control.raft_changes();
@@ -162,12 +171,11 @@ impl StatusBoard {
 
 fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
     let agreed = control.agreed_now();
-    let why = |suspicion: &Suspicion| match suspicion {
-        Suspicion::Suspect { why } | Suspicion::Down { why, .. } => why.clone(),
-    };
     let node = control.local.node();
-    let seen = suspicions.iter().filter(|_| roles::sees_suspicions(&node.roles));
-    let suspected = seen.map(|(id, suspicion)| (*id, why(suspicion))).collect();
+    // Who leaves says so, and is not missed.
+    let seen = suspicions.iter().filter(|(_, it)| it.state != PeerState::Left);
+    let seen = seen.filter(|_| roles::sees_suspicions(&node.roles));
+    let suspected = seen.map(|(id, it)| (*id, it.why.clone())).collect();
     ClusterStatus {
         node,
         cluster: agreed.cluster,
@@ -178,6 +186,7 @@ fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
         leader: control.believed_leader(),
         leading: *control.leading().borrow(),
         suspected,
+        unreachable: control.reachability_now().rows().clone(),
     }
 }
 
@@ -187,6 +196,11 @@ fn differences(before: &ClusterStatus, now: &ClusterStatus) -> Vec<ClusterEvent>
         let old = before.view.node(record.info.id);
         let was = old.map(|r| r.state);
         if was == Some(record.state) {
+            let before =
+                old.filter(|_| record.state == NodeState::Alive).map(|r| r.info.metadata());
+            if let Some(before) = before.filter(|before| *before != record.info.metadata()) {
+                events.push(ClusterEvent::NodeChanged { node: record.info.clone(), before });
+            }
             continue;
         }
         let node = record.info.clone();

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Epoch, Incarnation, NodeId, NodeInfo, NodeName};
+use crate::identity::{Epoch, Incarnation, Metadata, NodeId, NodeInfo, NodeName, Role};
+use crate::opinion::Removal;
 use crate::time::Timestamp;
 
 /// Nodes that have gone and are still remembered; the longest gone is forgotten first.
@@ -36,16 +38,20 @@ impl fmt::Display for NodeState {
 /// One node as the cluster agrees on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
-    /// What the node said about itself when it joined.
+    /// What the node says about itself, as far as it is agreed.
     pub info: NodeInfo,
     /// Where it stands.
     pub state: NodeState,
-    /// Why it stands there, for people.
+    /// Why it stands there, for people, in one line.
     pub reason: String,
+    /// With what the leader took it out, if that is how it went.
+    pub removal: Option<Arc<Removal>>,
     /// The log index that put it there.
     pub since: u64,
     /// When that was, by the leader's clock.
     pub since_at: Timestamp,
+    /// The log index that last changed anything here.
+    pub changed: u64,
 }
 
 /// The agreed, versioned list of nodes, committed by the control log. Gossip is a hint, the view is
@@ -82,13 +88,13 @@ impl View {
         self.nodes.get(&id).is_some_and(|r| r.state == NodeState::Alive)
     }
 
-    /// The records that were put in place after a version, oldest change first.
+    /// The records that were changed after a version, oldest change first.
     pub(crate) fn changed_after(&self, version: u64) -> Vec<&NodeRecord> {
         if self.version <= version {
             return vec![];
         }
-        let mut changed: Vec<_> = self.nodes.values().filter(|r| r.since > version).collect();
-        changed.sort_by_key(|record| (record.since, record.info.id));
+        let mut changed: Vec<_> = self.nodes.values().filter(|r| r.changed > version).collect();
+        changed.sort_by_key(|record| (record.changed, record.info.id));
         changed
     }
 
@@ -109,6 +115,29 @@ impl View {
         self.version = version;
     }
 
+    /// Whether this is the only member that takes part, and would be none with this description.
+    pub(crate) fn is_last_member(&self, id: NodeId, wanted: &Metadata) -> bool {
+        let mut members = self.alive().filter(|node| node.is_member());
+        let only = members.next().filter(|_| members.next().is_none());
+        only.is_some_and(|only| only.id == id) && !wanted.roles.contains(&Role::Member)
+    }
+
+    /// Takes in what an alive node says about itself now. Returns whether that is news.
+    pub(crate) fn describe(
+        &mut self,
+        index: u64,
+        id: NodeId,
+        revision: u64,
+        metadata: Metadata,
+    ) -> bool {
+        let record = self.nodes.get_mut(&id).filter(|r| r.state == NodeState::Alive);
+        let Some(record) = record.filter(|r| r.info.revision < revision) else { return false };
+        record.info.describe(revision, metadata);
+        record.changed = index;
+        self.version = index;
+        true
+    }
+
     /// Takes a node in, or back in. A node that stood at the same address is gone from there. Gives
     /// the nodes that were forgotten for it.
     pub(crate) fn admit(&mut self, index: u64, at: Timestamp, info: NodeInfo) -> Vec<NodeId> {
@@ -122,14 +151,16 @@ impl View {
         let mut forgotten = vec![];
         for id in replaced {
             let why = format!("replaced at its address by {info}");
-            forgotten.extend(self.put_out(index, at, id, NodeState::Down, why));
+            forgotten.extend(self.put_out(index, at, id, NodeState::Down, why, None));
         }
         let record = NodeRecord {
             info,
             state: NodeState::Alive,
             reason: "joined".to_owned(),
+            removal: None,
             since: index,
             since_at: at,
+            changed: index,
         };
         self.nodes.insert(record.info.id, record);
         self.version = index;
@@ -144,10 +175,11 @@ impl View {
         id: NodeId,
         state: NodeState,
         reason: String,
+        removal: Option<Arc<Removal>>,
     ) -> Option<NodeId> {
         let record = self.nodes.get_mut(&id).filter(|r| r.state == NodeState::Alive)?;
-        (record.state, record.reason) = (state, reason);
-        (record.since, record.since_at) = (index, at);
+        (record.state, record.reason, record.removal) = (state, reason, removal);
+        (record.since, record.since_at, record.changed) = (index, at, index);
         self.version = index;
         let gone = self.nodes.values().filter(|r| r.state != NodeState::Alive);
         if gone.clone().count() > GONE_REMEMBERED
@@ -178,7 +210,6 @@ pub struct Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Role;
     use std::collections::BTreeSet;
 
     fn info(id: u64, addr: &str) -> NodeInfo {
@@ -189,6 +220,7 @@ mod tests {
             addr: addr.to_owned(),
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            revision: 0,
         }
     }
 

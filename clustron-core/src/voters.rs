@@ -75,8 +75,10 @@ pub(crate) fn next_change(group: &Group<'_>, goal: Goal) -> Option<Change> {
 }
 
 fn next_voters(group: &Group<'_>, goal: Goal) -> Option<BTreeSet<NodeId>> {
+    // Who is no member any more lives, and is replaced like the dead.
+    let votes_on = |id: &NodeId| group.alive.get(id).is_some_and(|s| s.is_member);
     let (live, dead): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
-        group.voters.iter().partition(|id| group.alive.contains_key(id));
+        group.voters.iter().partition(|id| votes_on(id));
     let spares: Vec<NodeId> = group
         .learners
         .iter()
@@ -90,11 +92,15 @@ fn next_voters(group: &Group<'_>, goal: Goal) -> Option<BTreeSet<NodeId>> {
         .collect();
 
     // Replace the dead, one by one, in the change that lets the new one in.
-    if let Some(gone) = dead.first() {
+    let gone = dead.iter().find(|id| !group.alive.contains_key(id)).or(dead.first());
+    if let Some(gone) = gone {
         let mut voters = group.voters.clone();
         voters.remove(gone);
         if let Some(spare) = spares.first() {
             voters.insert(*spare);
+            return Some(voters);
+        }
+        if let Some(voters) = without_resigned(group, &live) {
             return Some(voters);
         }
         if dead.iter().any(|id| group.left.contains(id)) && !live.is_empty() {
@@ -118,6 +124,17 @@ fn next_voters(group: &Group<'_>, goal: Goal) -> Option<BTreeSet<NodeId>> {
         return Some(voters);
     }
     None
+}
+
+/// The group without those who left and those who live and are no members any more. A seat of the
+/// latter goes without a replacement too, unless the rest could then not decide anything: they vote
+/// on until it can.
+fn without_resigned(group: &Group<'_>, live: &BTreeSet<NodeId>) -> Option<BTreeSet<NodeId>> {
+    let resigned = |id: &NodeId| group.alive.get(id).is_some_and(|s| !s.is_member);
+    let rest: BTreeSet<NodeId> = group.voters.difference(&group.left).copied().collect();
+    let rest: BTreeSet<NodeId> = rest.into_iter().filter(|id| !resigned(id)).collect();
+    let decides = 2 * live.len() > rest.len();
+    (group.voters.iter().any(resigned) && decides).then_some(rest)
 }
 
 #[cfg(test)]
@@ -184,6 +201,36 @@ mod tests {
         assert_eq!(next_change(&pair, GOAL), Some(Change::Voters(ids(&[1]))));
     }
 
+    fn resigned(mut group: Group<'static>, ids: &[u64]) -> Group<'static> {
+        for id in ids {
+            group.alive.insert(NodeId(*id), Standing { is_member: false, ..STEADY });
+        }
+        group
+    }
+
+    #[test]
+    fn a_voter_that_is_no_member_any_more_gives_up_its_seat() {
+        let replaced = resigned(group(&[1, 2, 3], &[4], &[1, 2, 3, 4]), &[2]);
+        assert_eq!(next_change(&replaced, GOAL), Some(Change::Voters(ids(&[1, 3, 4]))));
+        let alone = resigned(group(&[1, 2], &[], &[1, 2]), &[2]);
+        assert_eq!(next_change(&alone, GOAL), Some(Change::Voters(ids(&[1]))));
+        let pair = resigned(group(&[1, 2, 3], &[], &[1, 2, 3]), &[2]);
+        assert_eq!(next_change(&pair, GOAL), Some(Change::Voters(ids(&[1, 3]))));
+        let follows = resigned(group(&[1, 3], &[2, 4], &[1, 2, 3, 4]), &[2, 4]);
+        assert_eq!(next_change(&follows, GOAL), None, "it does not come back to vote");
+    }
+
+    #[test]
+    fn a_voter_that_is_no_member_votes_on_while_the_rest_could_not_decide_without_it() {
+        let needed = resigned(group(&[1, 2, 3], &[], &[1, 2]), &[2]);
+        assert_eq!(next_change(&needed, GOAL), None);
+        let relieved = resigned(group(&[1, 2, 3], &[4], &[1, 2, 4]), &[2]);
+        let first = next_change(&relieved, GOAL);
+        assert_eq!(first, Some(Change::Voters(ids(&[1, 2, 4]))), "the dead one goes first");
+        let all = resigned(group(&[1], &[], &[1]), &[1]);
+        assert_eq!(next_change(&all, GOAL), None, "somebody has to vote");
+    }
+
     #[test]
     fn the_group_grows_in_odd_steps_up_to_the_goal() {
         assert_eq!(next_change(&group(&[1], &[2], &[1, 2]), GOAL), None);
@@ -210,14 +257,25 @@ mod tests {
         /// able to commit it only if there was one, never empties the group, never lets a stranger
         /// vote, and following the changes ends.
         #[test]
-        fn changes_are_safe_and_end(voters in 1usize..6, extra in 0usize..4, dead in any::<u16>()) {
+        fn changes_are_safe_and_end(
+            voters in 1usize..6, extra in 0usize..4, dead in any::<u16>(), clients in any::<u16>()
+        ) {
             let all: Vec<u64> = (1..=(voters + extra) as u64).collect();
             let alive: Vec<u64> = all.iter().copied().filter(|id| dead >> id & 1 == 0).collect();
-            let mut now = group(&all[..voters], &[], &alive);
+            let clients: Vec<u64> =
+                alive.iter().copied().filter(|id| clients >> id & 1 == 1).collect();
+            let mut now = resigned(group(&all[..voters], &[], &alive), &clients);
             for step in 0.. {
                 prop_assert!(step < 40, "changes never end");
                 match next_change(&now, GOAL) {
-                    None => break,
+                    None => {
+                        let members = |id: &&NodeId| now.alive.get(id).is_some_and(|s| s.is_member);
+                        let live = now.voters.iter().filter(members).count();
+                        let rest = now.voters.iter().filter(|id| !clients.contains(&id.0)).count();
+                        let kept = now.voters.len() > rest;
+                        prop_assert!(!kept || 2 * live <= rest, "it votes and is not needed");
+                        break;
+                    }
                     Some(Change::AddLearner(id)) => { prop_assert!(now.learners.insert(id)); }
                     Some(Change::RemoveLearners(ids)) => {
                         prop_assert!(ids.iter().all(|id| !now.alive.contains_key(id)));
@@ -226,14 +284,17 @@ mod tests {
                     Some(Change::Voters(next)) => {
                         prop_assert!(!next.is_empty() && next.len() <= GOAL.voters_max);
                         for id in next.difference(&now.voters) {
-                            prop_assert!(now.learners.contains(id) && now.alive.contains_key(id));
+                            prop_assert!(now.learners.contains(id) && now.alive[id].is_member);
                         }
                         let alive = &now.alive;
-                        let live = |set: &BTreeSet<NodeId>| {
-                            set.iter().filter(|id| alive.contains_key(id)).count()
-                        };
+                        let is_live = |id: &&NodeId| alive.get(id).is_some_and(|s| s.is_member);
+                        let live = |set: &BTreeSet<NodeId>| set.iter().filter(is_live).count();
                         let (before, after) = (live(&now.voters), live(&next));
                         prop_assert!(after >= before, "a live voter lost its seat");
+                        let decides = |set: &BTreeSet<NodeId>| {
+                            2 * set.iter().filter(|id| alive.contains_key(id)).count() > set.len()
+                        };
+                        prop_assert!(!decides(&now.voters) || decides(&next), "it cannot decide");
                         now.learners.retain(|id| !next.contains(id));
                         now.voters = next;
                     }

@@ -72,6 +72,7 @@ mod ledger;
 pub mod predicates;
 mod process;
 pub mod sim;
+pub mod swim;
 mod usage;
 
 pub use addrs::free_addrs;

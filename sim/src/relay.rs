@@ -15,7 +15,7 @@ pub(crate) struct Relay {
 
 impl Default for Relay {
     fn default() -> Self {
-        Relay { nodes: 1_000, hops: 1_000 }
+        Relay { nodes: 1_000, hops: 20 }
     }
 }
 

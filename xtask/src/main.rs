@@ -18,7 +18,8 @@ Commands:
   tidy    Check what the compiler does not: file lengths, the pure wall, the crate graph,
           dead files and forbidden words. `cargo test -p xtask` checks the same.
   sim     Run simulations: `sim list`, `sim --seed N [--scenario NAME]` with every line of its
-          story, `sim --seeds A..B [--scenario NAME] [--jobs N] [--twice]` on all cores.
+          story, `sim --seeds A..B [--scenario NAME] [--jobs N] [--twice]` on all cores; with
+          `--level nodes` those of whole nodes. `sim help` tells the rest.
   help    Show this text.";
 
 fn main() -> ExitCode {
@@ -61,12 +62,15 @@ fn tidy() -> ExitCode {
 /// Another program does it: what runs the chores depends on nothing that they are about.
 fn sim(arguments: &[String]) -> ExitCode {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["run", "--release", "--quiet", "--package", "clustron-sim", "--"])
-        .args(arguments)
-        .current_dir(workspace_root())
-        .status();
-    match status {
+    let mut command = Command::new(cargo);
+    command.args(["run", "--release", "--quiet", "--package", "clustron-sim"]);
+    if arguments.windows(2).any(|pair| pair[0] == "--level" && pair[1] == "nodes") {
+        // Only so does tokio take a seed, and a run of whole nodes repeats to the byte. In a
+        // directory of its own, or the two builds would take turns in throwing each other away.
+        command.env("RUSTFLAGS", "--cfg tokio_unstable").args(["--target-dir", "target/sim"]);
+    }
+    command.arg("--").args(arguments).current_dir(workspace_root());
+    match command.status() {
         // A program that was ended by a signal has no code.
         Ok(status) => status
             .code()

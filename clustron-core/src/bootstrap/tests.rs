@@ -15,6 +15,7 @@ fn info(id: u64, role: Role) -> NodeInfo {
         addr: format!("n{id}:1"),
         roles: BTreeSet::from([role]),
         tags: BTreeMap::new(),
+        revision: 0,
     }
 }
 

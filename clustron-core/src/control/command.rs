@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{ClusterId, Epoch, Incarnation, NodeId, NodeInfo};
+use crate::identity::{ClusterId, Epoch, Incarnation, Metadata, NodeId, NodeInfo};
+use crate::opinion::Opinion;
 use crate::time::Timestamp;
 
 /// The largest module command, in bytes. Larger state belongs in the data plane.
@@ -18,12 +19,28 @@ pub(crate) enum Command {
     Activate { node: NodeId, incarnation: Incarnation, at: Timestamp },
     /// The node joins, or comes back with a higher incarnation.
     Admit { node: NodeInfo, at: Timestamp },
-    /// The leader found the node failed.
-    MarkDown { epoch: Epoch, node: NodeId, incarnation: Incarnation, why: String, at: Timestamp },
+    /// The leader found nodes failed: they go in one version of the view.
+    MarkDown { epoch: Epoch, cut: Vec<Removed>, at: Timestamp },
     /// The node leaves in order.
     Leave { node: NodeId, incarnation: Incarnation, at: Timestamp },
+    /// The node changed its roles or tags. Only a higher revision than the view's counts.
+    Describe { node: NodeId, incarnation: Incarnation, revision: u64, metadata: Metadata },
     /// For a module's replicated state. With an epoch it is leader work, and refused when stale.
     Module { module: String, epoch: Option<Epoch>, body: Bytes },
+}
+
+/// One node that goes with a [`Command::MarkDown`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Removed {
+    pub(crate) node: NodeId,
+    /// The incarnation that failed.
+    pub(crate) incarnation: Incarnation,
+    /// For people, in one line.
+    pub(crate) why: String,
+    /// Since when the leader had missed it.
+    pub(crate) missed_since: Timestamp,
+    /// What the leader held of it.
+    pub(crate) opinion: Opinion,
 }
 
 /// What applying a command answered, the same at every replica.
@@ -62,6 +79,22 @@ pub enum Rejection {
     /// The node is not in the view, or no longer alive there.
     #[error("node {node} is not alive in the view")]
     NotAlive {
+        /// The node.
+        node: NodeId,
+    },
+    /// The view has a newer description of the node, or this very one.
+    #[error("revision {stale} of node {node}'s description has passed, {current} is known")]
+    StaleRevision {
+        /// The node.
+        node: NodeId,
+        /// What the command carried.
+        stale: u64,
+        /// What is known.
+        current: u64,
+    },
+    /// It would leave the view without any member.
+    #[error("node {node} is the last member and has to remain one")]
+    LastMember {
         /// The node.
         node: NodeId,
     },

@@ -62,11 +62,12 @@ impl Control {
         on!(handle_take_over);
         on!(handle_propose);
         on!(handle_read_index);
+        on!(handle_whom_do_you_reach);
     }
 
     /// A node that belongs nowhere yet belongs to the first cluster whose control plane calls it:
     /// only a group that it asked to join, or to found, has its id.
-    fn check_cluster(&self, ours: ClusterId) -> Result<(), Refused> {
+    pub(super) fn check_cluster(&self, ours: ClusterId) -> Result<(), Refused> {
         let theirs = self.local.adopt_cluster(ours);
         if theirs == ours { Ok(()) } else { Err(Refused::OtherCluster { ours, theirs }) }
     }
@@ -183,6 +184,7 @@ impl Control {
         let allowed = match &request.command {
             Command::Module { body, .. } => body.len() <= COMMAND_BYTES_MAX,
             Command::Leave { node, .. } => *node == from,
+            Command::Describe { node, metadata, .. } => *node == from && metadata.check().is_ok(),
             Command::Bootstrap { .. }
             | Command::Activate { .. }
             | Command::Admit { .. }
@@ -235,6 +237,15 @@ impl Control {
         // Whoever leads in name only must not let anybody in.
         if slot.is_err() || self.leading.borrow().is_none() {
             return JoinReply::NotLeader { leader: self.leader_info() };
+        }
+        // One that was only without a leader for a while is in, and is no news. Others hear of its
+        // new incarnation by gossip.
+        let view = self.agreed_now().view.clone();
+        let known = view.node(request.node.id).filter(|_| view.is_alive(request.node.id));
+        let incarnation = request.node.incarnation;
+        let known = known.filter(|record| record.info.incarnation <= incarnation);
+        if known.is_some_and(|r| NodeInfo { incarnation, ..r.info.clone() } == request.node) {
+            return JoinReply::Admitted;
         }
         let admit = Command::Admit { node: request.node, at: self.clock.now() };
         match self.propose_here(admit, self.timing.request_deadline).await {

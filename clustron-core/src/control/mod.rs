@@ -6,11 +6,14 @@
 
 mod campaign;
 mod command;
+mod describe;
+mod hand_over;
 mod handlers;
 mod log_store;
 mod machine;
 mod network;
 mod propose;
+mod reach;
 mod reign;
 mod replicated;
 mod rpc;
@@ -28,8 +31,10 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
 use campaign::Campaign;
-pub(crate) use command::Command;
+#[cfg(feature = "simulation")]
+pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
+pub(crate) use command::{Command, Response};
 use handlers::Assembly;
 use log_store::MemoryLog;
 use machine::Machine;
@@ -44,7 +49,6 @@ use types::{Metrics, Raft};
 
 use crate::chance::Chance;
 use crate::config::Timing;
-use crate::detection::Suspicions;
 use crate::election::Input;
 use crate::error::StartError;
 use crate::follow::{Following, Told};
@@ -52,6 +56,7 @@ use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{Lane, Messenger};
 use crate::metrics::CoreMetrics;
+use crate::outlook::Outlook;
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -78,7 +83,9 @@ pub(crate) struct Control {
     applied_index: watch::Receiver<u64>,
     /// The epoch in which this node leads, from its own activation until it may no longer.
     leading: watch::Sender<Option<Epoch>>,
-    suspicions: watch::Receiver<Suspicions>,
+    pub(crate) outlook: Outlook,
+    /// As leader: the nodes that do not answer this one, though nobody doubts them.
+    missed: watch::Sender<BTreeSet<NodeId>>,
     assembly: Mutex<Option<Assembly>>,
     /// Pieces of snapshots that were received.
     chunks: AtomicU64,
@@ -103,7 +110,7 @@ pub(crate) struct ControlParts {
     pub(crate) voters_max: usize,
     pub(crate) messenger: Messenger,
     pub(crate) modules: Arc<Modules>,
-    pub(crate) suspicions: watch::Receiver<Suspicions>,
+    pub(crate) outlook: Outlook,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) tasks: Tasks,
 }
@@ -112,7 +119,7 @@ impl Control {
     /// Starts an empty control plane that waits to be formed or joined.
     pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
         let ControlParts { local, clock, chance, timing, voters_max, .. } = parts;
-        let ControlParts { messenger, modules, suspicions, metrics, tasks, .. } = parts;
+        let ControlParts { messenger, modules, outlook, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
         let log = MemoryLog::default();
@@ -154,7 +161,8 @@ impl Control {
             agreed,
             applied_index,
             leading: watch::Sender::new(None),
-            suspicions,
+            outlook,
+            missed: watch::Sender::default(),
             assembly: Mutex::default(),
             chunks: AtomicU64::new(0),
             proposals: Semaphore::new(PROPOSALS_AT_ONCE),
@@ -269,34 +277,6 @@ impl Control {
         RaftChanges { raft: self.raft.server_metrics(), told }
     }
 
-    /// Lets another voter take over: falls silent, and asks the one that is furthest to stand.
-    /// Returns whether somebody else leads then.
-    pub(crate) async fn hand_over(&self, deadline: Duration) -> bool {
-        let Some(cluster) = self.local.cluster_id() else { return false };
-        let Some(successor) = self.successor() else { return false };
-        tracing::info!(%successor, "handing over the leadership");
-        let until = Instant::now() + deadline;
-        self.set_handing_over(true);
-        let request = rpc::TakeOver { cluster };
-        let asked = self.messenger.request(successor, Lane::Control, &request, deadline).await;
-        let mut metrics = self.raft.metrics();
-        let handed = match asked {
-            Ok(()) => {
-                let other = metrics.wait_for(|m| m.state != ServerState::Leader);
-                tokio::time::timeout_at(until, other).await.is_ok()
-            }
-            Err(_) => false,
-        };
-        self.set_handing_over(false);
-        handed
-    }
-
-    fn set_handing_over(&self, handing_over: bool) {
-        self.handing_over.store(handing_over, Ordering::Relaxed);
-        self.campaign.tell(Input::HandingOver(handing_over));
-        self.raft.runtime_config().heartbeat(!handing_over);
-    }
-
     /// Waits until this node votes no more, and gives false at the deadline. Another voter says so;
     /// the only voter, who leads then, waits for another member to take its place.
     pub(crate) async fn wait_until_no_voter(&self, until: Instant) -> bool {
@@ -359,19 +339,6 @@ impl Control {
 
     fn is_handing_over(&self) -> bool {
         self.handing_over.load(Ordering::Relaxed)
-    }
-
-    /// The live voter whose log reaches furthest, other than this node.
-    fn successor(&self) -> Option<NodeId> {
-        let metrics = self.raft.metrics().borrow().clone();
-        let replication = metrics.replication.as_ref()?;
-        let agreed = self.agreed_now();
-        let suspicions = self.suspicions.borrow().clone();
-        let voters = metrics.membership_config.voter_ids();
-        voters
-            .filter(|id| *id != self.local.id && agreed.view.is_alive(*id))
-            .filter(|id| !suspicions.contains_key(id))
-            .max_by_key(|id| replication.get(id).copied().flatten().map(|log_id| log_id.index))
     }
 
     /// How long ago a majority of the voters last answered this leader.

@@ -10,12 +10,15 @@ use openraft::{ChangeMembers, ServerState};
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{Command, Response};
+use super::command::{Command, Removed, Response};
+use super::reach::{HAND_OVER_DEADLINE, Reach};
 use super::rpc::Proposed;
 use super::types::Metrics;
-use crate::detection::Suspicion;
+use crate::cut;
 use crate::election::Input;
 use crate::identity::{Epoch, NodeId};
+use crate::membership::PeerState;
+use crate::opinion::OPINION_BYTES_MAX;
 use crate::view::NodeState;
 use crate::voters::{self, Change, Goal, Group, Standing};
 
@@ -28,8 +31,11 @@ const CAUGHT_UP_WITHIN: u64 = 100;
 /// How long a node that the failure detector has given up has to answer one more handshake.
 const LAST_LOOK_DEADLINE: Duration = Duration::from_millis(500);
 
+/// What the opinions in one cut may take in the log together, however many nodes go.
+const CUT_BYTES_MAX: usize = 512 << 10;
+
 /// How long one change of the group may take before the leader looks again.
-const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The leader cannot go on in this epoch.
 struct Lost;
@@ -66,6 +72,7 @@ impl Control {
     }
 
     fn resign(&self) {
+        self.forget_missed();
         if let Some(epoch) = self.leading.send_replace(None) {
             tracing::info!(%epoch, "no longer the leader");
         }
@@ -209,8 +216,15 @@ impl Control {
     /// this epoch lasts.
     async fn look_after_all(&self, epoch: Epoch) {
         let mut alive_since = BTreeMap::new();
+        let mut reach = Reach::new();
         while self.agreed_now().epoch() == epoch {
             self.mark_down(epoch).await;
+            self.mark_left().await;
+            self.commit_descriptions().await;
+            if self.is_no_member() {
+                self.hand_over(HAND_OVER_DEADLINE).await;
+            }
+            self.hand_over_if_badly_connected(&mut reach).await;
             let metrics = self.raft.metrics().borrow().clone();
             if let Some(change) = self.next_change(&metrics, &mut alive_since) {
                 self.make(&change, &metrics).await;
@@ -219,32 +233,66 @@ impl Control {
         }
     }
 
-    /// Commits what the failure detector has found, after one more look: a verdict may have been
-    /// reached while this node was cut off, and the others be back since.
+    /// Commits what the failure detector has found and what has lasted, in one entry, after one
+    /// more look: a verdict may have been reached while this node was cut off, and the others be
+    /// back since.
     async fn mark_down(&self, epoch: Epoch) {
-        let suspicions = self.suspicions.borrow().clone();
+        let suspicions = self.outlook.suspicions_now();
+        let now = Instant::now();
+        let doubts = suspicions.iter().map(|(id, suspicion)| (*id, suspicion.doubt(now))).collect();
         let view = self.agreed_now().view.clone();
-        let convicted = suspicions.into_iter().filter_map(|(node, suspicion)| match suspicion {
-            Suspicion::Down { incarnation, why } => {
-                let known = view.node(node).filter(|r| r.state == NodeState::Alive)?;
-                (known.info.incarnation <= incarnation).then_some((node, incarnation, why))
-            }
-            Suspicion::Suspect { .. } => None,
-        });
-        let verified = convicted.map(|(node, incarnation, why)| async move {
+        let due = cut::next_cut(&view, &doubts, self.timing.view_stable_after);
+        let verified = due.into_iter().map(|(node, incarnation)| async move {
             let verifying = self.messenger.verify(node);
             match tokio::time::timeout(LAST_LOOK_DEADLINE, verifying).await {
                 Ok(Ok(())) => None,
-                Ok(Err(_)) | Err(_) => Some((node, incarnation, why)),
+                Ok(Err(_)) | Err(_) => Some((node, incarnation)),
             }
         });
         let verified = futures::future::join_all(verified).await;
-        for (node, incarnation, why) in verified.into_iter().flatten() {
+        // While the last look was taken, somebody may have spoken up.
+        let present = self.outlook.suspicions_now();
+        let gone = verified.into_iter().flatten().filter_map(|(node, incarnation)| {
+            let suspicion = present.get(&node).filter(|now| suspicions.get(&node) == Some(now))?;
+            Some((node, incarnation, suspicion.since))
+        });
+        let gone: Vec<_> = gone.collect();
+        let bytes_max = OPINION_BYTES_MAX.min(CUT_BYTES_MAX / gone.len().max(1));
+        let (mut cut, at) = (vec![], self.clock.now());
+        for (node, incarnation, since) in gone {
+            // None: the detector does not watch it any more, as the view has changed.
+            let Some(opinion) = self.outlook.opinion(node).await else { continue };
+            let why = opinion.in_short(self.local.node().name.as_str());
             tracing::warn!(%node, why, "a node is down");
-            let at = self.clock.now();
-            let down = Command::MarkDown { epoch, node, incarnation, why, at };
-            if let Err(error) = self.propose_here(down, CHANGE_DEADLINE).await {
-                tracing::warn!(%error, %node, "the verdict was not committed");
+            let missed_since = at.saturating_sub(since.elapsed());
+            let opinion = opinion.within(bytes_max);
+            cut.push(Removed { node, incarnation, why, missed_since, opinion });
+        }
+        if cut.is_empty() {
+            return;
+        }
+        let nodes = cut.len();
+        match self.propose_here(Command::MarkDown { epoch, cut, at }, CHANGE_DEADLINE).await {
+            Ok(Proposed::Applied { response: Response::Done, .. }) => {
+                self.metrics.view_cuts.inc();
+                self.metrics.nodes_cut.inc_by(nodes as u64);
+            }
+            Ok(other) => tracing::warn!(?other, nodes, "the verdict was not committed"),
+            Err(error) => tracing::warn!(%error, nodes, "the verdict was not committed"),
+        }
+    }
+
+    /// Commits for nodes that they left, where they have said so to others and could not do it
+    /// themselves.
+    async fn mark_left(&self) {
+        let view = self.agreed_now().view.clone();
+        for (node, suspicion) in self.outlook.suspicions_now() {
+            if suspicion.state == PeerState::Left && view.is_alive(node) {
+                let (incarnation, at) = (suspicion.incarnation, self.clock.now());
+                let leave = Command::Leave { node, incarnation, at };
+                if let Err(error) = self.propose_here(leave, CHANGE_DEADLINE).await {
+                    tracing::warn!(%error, %node, "that a node left was not committed");
+                }
             }
         }
     }
@@ -255,7 +303,7 @@ impl Control {
         alive_since: &mut BTreeMap<NodeId, Instant>,
     ) -> Option<Change> {
         let now = Instant::now();
-        let suspicions = self.suspicions.borrow().clone();
+        let suspicions = self.outlook.suspicions_now();
         let view = self.agreed_now().view.clone();
         let membership = metrics.membership_config.membership();
         alive_since.retain(|id, _| view.is_alive(*id) && !suspicions.contains_key(id));

@@ -123,6 +123,14 @@ pub(super) struct WhoVotes {
 }
 request!(WhoVotes, "core.who-votes", BTreeSet<NodeId>);
 
+/// A leader asks whether its successor reaches the nodes that it does not reach itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WhomDoYouReach {
+    pub(super) cluster: ClusterId,
+    pub(super) nodes: BTreeSet<NodeId>,
+}
+request!(WhomDoYouReach, "core.whom-do-you-reach", BTreeSet<NodeId>);
+
 /// A node asks to be taken in, or back in.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Join {

@@ -2,11 +2,13 @@
 //! entries give the same state everywhere.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Command, Rejection, Response};
+use super::command::{Command, Rejection, Removed, Response};
 use crate::identity::{ClusterId, Epoch, NodeId};
+use crate::opinion::Removal;
 use crate::view::{Activation, NodeState, View};
 
 /// Leader activations that are remembered.
@@ -86,31 +88,65 @@ impl Agreed {
                 let epoch = Epoch(index);
                 self.activated(Activation { epoch, node, name, incarnation, at });
             }
-            Command::Admit { node, at } => {
+            Command::Admit { mut node, at } => {
                 if let Some(known) = self.view.node(node.id) {
                     let (stale, current) = (node.incarnation, known.info.incarnation);
                     let alive = known.state == NodeState::Alive;
+                    // A request that was long on its way takes back nothing.
+                    if known.info.revision > node.revision {
+                        node.describe(known.info.revision, known.info.metadata());
+                    }
                     if alive && known.info == node {
                         return Ok(());
                     }
                     if stale < current || (stale == current && !alive) {
                         return Err(Rejection::StaleIncarnation { node: node.id, stale, current });
                     }
+                    if self.view.is_last_member(node.id, &node.metadata()) {
+                        return Err(Rejection::LastMember { node: node.id });
+                    }
                 }
                 let forgotten = self.view.admit(index, at, node);
                 self.forgot(index, forgotten);
             }
-            Command::MarkDown { epoch, node, incarnation, why, at } => {
+            Command::MarkDown { epoch, cut, at } => {
                 self.check_epoch(epoch)?;
-                self.check_incarnation(node, incarnation)?;
-                let forgotten = self.view.put_out(index, at, node, NodeState::Down, why);
-                self.forgot(index, forgotten);
+                // One that has come back since does not keep the others in.
+                let mut refused = None;
+                let before = self.view.version();
+                for Removed { node, incarnation, why, missed_since, opinion } in cut {
+                    if let Err(rejection) = self.check_incarnation(node, incarnation) {
+                        refused = Some(rejection);
+                        continue;
+                    }
+                    let removal =
+                        self.activations.back().map(|Activation { node: leader, .. }| {
+                            let leader = *leader;
+                            Arc::new(Removal { leader, epoch, index, missed_since, opinion })
+                        });
+                    let forgotten =
+                        self.view.put_out(index, at, node, NodeState::Down, why, removal);
+                    self.forgot(index, forgotten);
+                }
+                if let Some(rejection) = refused.filter(|_| self.view.version() == before) {
+                    return Err(rejection);
+                }
             }
             Command::Leave { node, incarnation, at } => {
                 self.check_incarnation(node, incarnation)?;
                 let why = "left in order".to_owned();
-                let forgotten = self.view.put_out(index, at, node, NodeState::Left, why);
+                let forgotten = self.view.put_out(index, at, node, NodeState::Left, why, None);
                 self.forgot(index, forgotten);
+            }
+            Command::Describe { node, incarnation, revision, metadata } => {
+                self.check_incarnation(node, incarnation)?;
+                if self.view.is_last_member(node, &metadata) {
+                    return Err(Rejection::LastMember { node });
+                }
+                let current = self.view.node(node).map_or(0, |record| record.info.revision);
+                if !self.view.describe(index, node, revision, metadata) {
+                    return Err(Rejection::StaleRevision { node, stale: revision, current });
+                }
             }
             Command::Module { module, .. } => return Err(Rejection::UnknownModule { module }),
         }
@@ -136,7 +172,9 @@ impl Agreed {
 mod tests {
     use super::*;
     use crate::chance::Chance;
-    use crate::identity::{Incarnation, NodeInfo, NodeName, Role};
+    use crate::identity::{Incarnation, Metadata, NodeInfo, NodeName, Role};
+    use crate::membership::PeerState;
+    use crate::opinion::Opinion;
     use crate::time::Timestamp;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +189,7 @@ mod tests {
             addr: format!("n{id}:1"),
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            revision: 0,
         }
     }
 
@@ -167,9 +206,25 @@ mod tests {
         Command::Activate { node: NodeId(node), incarnation: Incarnation(1), at: AT }
     }
 
-    fn mark_down(epoch: u64, node: u64, incarnation: u64) -> Command {
+    fn removed(node: u64, incarnation: u64) -> Removed {
         let (node, incarnation) = (NodeId(node), Incarnation(incarnation));
-        Command::MarkDown { epoch: Epoch(epoch), node, incarnation, why: String::new(), at: AT }
+        let opinion = Opinion {
+            observer: NodeId(1),
+            at: AT,
+            node,
+            incarnation,
+            state: PeerState::Down,
+            last_heard: None,
+            round_trip: None,
+            accusers: vec![],
+            local_health: 0,
+            evidence: vec![],
+        };
+        Removed { node, incarnation, why: String::new(), missed_since: AT, opinion }
+    }
+
+    fn mark_down(epoch: u64, node: u64, incarnation: u64) -> Command {
+        Command::MarkDown { epoch: Epoch(epoch), cut: vec![removed(node, incarnation)], at: AT }
     }
 
     #[test]
@@ -210,6 +265,85 @@ mod tests {
         // A verdict about the incarnation before is late news.
         assert!(matches!(agreed.apply(6, mark_down(2, 3, 1)), Response::Rejected(_)));
         assert!(agreed.view.is_alive(NodeId(3)));
+    }
+
+    fn describe(node: u64, incarnation: u64, revision: u64, tag: &str) -> Command {
+        let mut metadata = info(node, 1).metadata();
+        metadata.tags.insert("zone".to_owned(), tag.to_owned());
+        let (node, incarnation) = (NodeId(node), Incarnation(incarnation));
+        Command::Describe { node, incarnation, revision, metadata }
+    }
+
+    fn zone(agreed: &Agreed, node: u64) -> Option<&str> {
+        agreed.view.node(NodeId(node))?.info.tags.get("zone").map(String::as_str)
+    }
+
+    #[test]
+    fn only_a_newer_description_of_an_alive_node_counts_and_is_a_new_version() {
+        let mut agreed = bootstrapped();
+        assert_eq!(agreed.apply(2, describe(3, 1, 2, "new")), Response::Done);
+        assert_eq!((zone(&agreed, 3), agreed.view.version()), (Some("new"), 2));
+        for late in [1, 2] {
+            let refused = agreed.apply(3, describe(3, 1, late, "old"));
+            let stale = Rejection::StaleRevision { node: NodeId(3), stale: late, current: 2 };
+            assert_eq!(refused, Response::Rejected(stale));
+        }
+        agreed.apply(4, activate(1));
+        agreed.apply(5, mark_down(4, 3, 1));
+        assert!(matches!(agreed.apply(6, describe(3, 1, 3, "late")), Response::Rejected(_)));
+        assert_eq!((zone(&agreed, 3), agreed.view.version()), (Some("new"), 5));
+    }
+
+    #[test]
+    fn a_node_that_is_let_in_with_an_old_description_keeps_its_newest() {
+        let mut agreed = bootstrapped();
+        agreed.apply(2, describe(3, 1, 2, "new"));
+        agreed.apply(3, Command::Admit { node: info(3, 2), at: AT });
+        assert_eq!(zone(&agreed, 3), Some("new"));
+        assert_eq!(agreed.view.node(NodeId(3)).unwrap().info.incarnation, Incarnation(2));
+        let mut newer = info(3, 3);
+        newer.describe(3, Metadata { tags: BTreeMap::new(), ..newer.metadata() });
+        agreed.apply(4, Command::Admit { node: newer, at: AT });
+        assert_eq!(zone(&agreed, 3), None);
+    }
+
+    #[test]
+    fn the_last_member_has_to_remain_one() {
+        let mut agreed = bootstrapped();
+        let resign = |node: u64| {
+            let metadata =
+                Metadata { roles: BTreeSet::from([Role::Client]), ..Metadata::default() };
+            let (node, incarnation) = (NodeId(node), Incarnation(1));
+            Command::Describe { node, incarnation, revision: 1, metadata }
+        };
+        assert_eq!(agreed.apply(2, resign(1)), Response::Done);
+        assert_eq!(agreed.apply(3, resign(2)), Response::Done);
+        let last = Response::Rejected(Rejection::LastMember { node: NodeId(3) });
+        assert_eq!(agreed.apply(4, resign(3)), last);
+        let mut client = info(3, 2);
+        client
+            .describe(1, Metadata { roles: BTreeSet::from([Role::Client]), ..Metadata::default() });
+        assert_eq!(agreed.apply(5, Command::Admit { node: client, at: AT }), last);
+    }
+
+    #[test]
+    fn a_cut_is_one_version_of_the_view_without_those_who_came_back() {
+        let mut agreed = bootstrapped();
+        agreed.apply(2, activate(1));
+        agreed.apply(3, Command::Admit { node: info(3, 2), at: AT });
+        let cut = vec![removed(2, 1), removed(3, 1), removed(9, 1)];
+        let epoch = Epoch(2);
+        assert_eq!(agreed.apply(4, Command::MarkDown { epoch, cut, at: AT }), Response::Done);
+        assert!(!agreed.view.is_alive(NodeId(2)) && agreed.view.is_alive(NodeId(3)));
+        let cut = vec![removed(1, 1), removed(3, 2)];
+        assert_eq!(agreed.apply(5, Command::MarkDown { epoch, cut, at: AT }), Response::Done);
+        assert_eq!((agreed.view.version(), agreed.view.alive().count()), (5, 0));
+        let since: Vec<u64> = agreed.view.nodes().map(|record| record.since).collect();
+        assert_eq!(since, [5, 4, 5]);
+        let removal = agreed.view.node(NodeId(2)).unwrap().removal.clone().unwrap();
+        assert_eq!((removal.leader, removal.epoch, removal.index), (NodeId(1), epoch, 4));
+        agreed.apply(6, Command::Admit { node: info(2, 2), at: AT });
+        assert_eq!(agreed.view.node(NodeId(2)).unwrap().removal, None);
     }
 
     proptest! {

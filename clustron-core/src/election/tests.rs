@@ -75,6 +75,17 @@ fn a_voter_keeps_the_lease_it_gave_and_its_longer_log() {
 }
 
 #[test]
+fn who_was_asked_to_take_over_is_not_overtaken_for_one_more_lease() {
+    let mut election = follower(2);
+    let log = LogEnd { term: 1, index: 5 };
+    election.handle(ms(100), Input::Heard(NodeId(3)));
+    election.handle(ms(150), Input::TakeOver);
+    let not_yet = PreVote::NotYet { retry_after: ms(299) };
+    assert_eq!(election.would_vote(ms(401), log, log), not_yet);
+    assert_eq!(election.would_vote(ms(700), log, log), PreVote::Granted, "it had its turn");
+}
+
+#[test]
 fn a_leader_votes_for_nobody_and_does_not_stand() {
     let mut election = follower(1);
     election.handle(ms(10), Input::Leading(true));

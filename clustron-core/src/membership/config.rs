@@ -3,6 +3,27 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+/// Which failure detector a node uses. All find a crash in about the same time; they differ in what
+/// they send and in what they can be wrong about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DetectorKind {
+    /// Asks one peer after the other for a sign of life, and has others ask those that do not
+    /// answer. Sends the same at any size, and survives broken links between single nodes. The
+    /// default.
+    #[default]
+    PingPong,
+    /// Sends heartbeats to a few neighbours and learns how regularly theirs come, so it adapts to a
+    /// slow network by itself. Nobody answers them: it sends half as much for each pair that watch
+    /// each other, and with three watchers half as much again as ping-pong in all. Does not look
+    /// for a way round a broken link.
+    Heartbeat,
+    /// Lets the detector within watch, and takes a peer for failed only when
+    /// [`observers`](MembershipConfig::observers) nodes do; peers that vanish together are taken
+    /// out together. For networks in which single nodes or links lie.
+    Quorum(Box<DetectorKind>),
+}
+
 /// How a node watches the others.
 ///
 /// With the default, a crashed process is Down everywhere in under five seconds even if its host
@@ -12,6 +33,8 @@ use std::time::Duration;
 /// use the same values; nothing breaks while they differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembershipConfig {
+    /// Which failure detector watches.
+    pub detector: DetectorKind,
     /// The length of one probe period: every period one peer is asked for a sign of life. Shorter
     /// finds crashes sooner and sends more. 10 ms to 60 s.
     pub probe_interval: Duration,
@@ -22,10 +45,27 @@ pub struct MembershipConfig {
     /// How many other peers are asked to try a silent one. Each of them is a second path, so more
     /// tolerates more packet loss; 0 trusts the direct path alone. At most 16.
     pub indirect_probes: usize,
-    /// How long a suspected peer has to object before it is Down. This is the longest stall of a
-    /// healthy process that is forgiven, so it should exceed the longest pause that you expect
-    /// (collector, scheduler, live migration). At least two `probe_interval`s, at most 10 min.
+    /// With the heartbeat detector: how often heartbeats are sent. 10 ms to 60 s.
+    pub heartbeat_interval: Duration,
+    /// With the heartbeat detector: to how many neighbours each node sends them, so how many watch
+    /// it. 1 to 16.
+    pub heartbeat_watchers: usize,
+    /// With the heartbeat detector: how improbable a silence must be before it is suspected, as the
+    /// negative decimal logarithm of the odds (phi). Higher is slower and surer. 1 to 16.
+    pub phi_threshold: u32,
+    /// How many neighbours of a suspect look for themselves as soon as they hear of it. With the
+    /// quorum detector, as many of them as this must find it silent too; fewer where the cluster
+    /// has not as many nodes left. 1 to 8.
+    pub observers: usize,
+    /// How long a suspected peer has at least to object before it is Down. This is the longest
+    /// stall of a healthy process that is forgiven, so it should exceed the longest pause that you
+    /// expect (collector, scheduler, live migration). At least two `probe_interval`s, at most 10
+    /// min.
     pub suspicion_timeout: Duration,
+    /// How long it has while nobody else confirms the suspicion; each node that does brings it
+    /// closer to `suspicion_timeout` (Lifeguard, §IV-B). From `suspicion_timeout` up to ten times
+    /// that.
+    pub suspicion_timeout_max: Duration,
     /// How long after a peer's address refused us it is dialled a second time. Two refusals in a
     /// row make it Down without waiting for `suspicion_timeout`. 1 ms up to `suspicion_timeout`.
     pub gone_confirm: Duration,
@@ -37,6 +77,9 @@ pub struct MembershipConfig {
     /// How often one piece of news is repeated: this times the number of decimal digits of the
     /// cluster's size. 1 to 32.
     pub gossip_multiplier: u32,
+    /// How often a node compares all that it knows with a random other (anti-entropy). Costs one
+    /// small message while they agree. 100 ms to 10 min.
+    pub sync_interval: Duration,
     /// How far a node that is slow itself stretches its own probe times: up to this many times
     /// longer. 0 switches the correction off. At most 32.
     pub local_health_max: u32,
@@ -55,14 +98,21 @@ impl MembershipConfig {
     /// For one data centre; the default.
     pub fn lan() -> Self {
         Self {
+            detector: DetectorKind::PingPong,
             probe_interval: Duration::from_millis(500),
             probe_timeout: Duration::from_millis(200),
             indirect_probes: 3,
+            heartbeat_interval: Duration::from_millis(500),
+            heartbeat_watchers: 3,
+            phi_threshold: 8,
+            observers: 3,
             suspicion_timeout: Duration::from_secs(2),
+            suspicion_timeout_max: Duration::from_millis(2500),
             gone_confirm: Duration::from_millis(250),
             gossip_interval: Duration::from_millis(100),
             gossip_fanout: 3,
             gossip_multiplier: 4,
+            sync_interval: Duration::from_secs(5),
             local_health_max: 8,
             late_timer: Duration::from_millis(100),
         }
@@ -74,7 +124,9 @@ impl MembershipConfig {
         Self {
             probe_interval: Duration::from_millis(250),
             probe_timeout: Duration::from_millis(100),
+            heartbeat_interval: Duration::from_millis(250),
             suspicion_timeout: Duration::from_millis(1500),
+            suspicion_timeout_max: Duration::from_secs(2),
             gone_confirm: Duration::from_millis(150),
             gossip_interval: Duration::from_millis(50),
             ..Self::lan()
@@ -86,10 +138,13 @@ impl MembershipConfig {
         Self {
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(400),
+            heartbeat_interval: Duration::from_secs(1),
             suspicion_timeout: Duration::from_secs(5),
+            suspicion_timeout_max: Duration::from_secs(6),
             gone_confirm: Duration::from_millis(500),
             gossip_interval: Duration::from_millis(200),
             gossip_multiplier: 5,
+            sync_interval: Duration::from_secs(15),
             ..Self::lan()
         }
     }
@@ -113,6 +168,29 @@ impl MembershipConfig {
         })?;
         require("suspicion_timeout", doubt, doubt >= interval * 2 && doubt <= ms(600_000), || {
             format!("two probe_intervals ({:?}) to 600s", interval * 2)
+        })?;
+        let longest = self.suspicion_timeout_max;
+        require("suspicion_timeout_max", longest, (doubt..=doubt * 10).contains(&longest), || {
+            format!("suspicion_timeout ({doubt:?}) to ten times that")
+        })?;
+        if let DetectorKind::Quorum(inner) = &self.detector {
+            let nested = matches!(**inner, DetectorKind::Quorum(_));
+            require("detector", &self.detector, !nested, || "a quorum of another detector".into())?;
+        }
+        let beat = self.heartbeat_interval;
+        require("heartbeat_interval", beat, (ms(10)..=ms(60_000)).contains(&beat), || {
+            "10ms to 60s".into()
+        })?;
+        let watchers = self.heartbeat_watchers;
+        require("heartbeat_watchers", watchers, (1..=16).contains(&watchers), || "1 to 16".into())?;
+        let phi = self.phi_threshold;
+        require("phi_threshold", phi, (1..=16).contains(&phi), || "1 to 16".into())?;
+        require("observers", self.observers, (1..=8).contains(&self.observers), || {
+            "1 to 8".into()
+        })?;
+        let sync = self.sync_interval;
+        require("sync_interval", sync, (ms(100)..=ms(600_000)).contains(&sync), || {
+            "100ms to 600s".into()
         })?;
         let confirm = self.gone_confirm;
         require("gone_confirm", confirm, (ms(1)..=doubt).contains(&confirm), || {
@@ -192,7 +270,17 @@ mod tests {
     #[test]
     fn every_field_is_checked() {
         type Spoil = fn(&mut MembershipConfig);
-        let spoilt: [(&str, Spoil); 10] = [
+        let spoilt: [(&str, Spoil); 17] = [
+            ("detector", |c| {
+                let quorum = DetectorKind::Quorum(Box::default());
+                c.detector = DetectorKind::Quorum(Box::new(quorum));
+            }),
+            ("heartbeat_interval", |c| c.heartbeat_interval = Duration::ZERO),
+            ("heartbeat_watchers", |c| c.heartbeat_watchers = 0),
+            ("phi_threshold", |c| c.phi_threshold = 17),
+            ("observers", |c| c.observers = 0),
+            ("suspicion_timeout_max", |c| c.suspicion_timeout_max = c.suspicion_timeout / 2),
+            ("sync_interval", |c| c.sync_interval = Duration::ZERO),
             ("probe_interval", |c| c.probe_interval = Duration::ZERO),
             ("probe_timeout", |c| c.probe_timeout = Duration::ZERO),
             ("indirect_probes", |c| c.indirect_probes = 17),

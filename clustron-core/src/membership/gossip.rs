@@ -1,63 +1,99 @@
 //! News that waits to be passed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::Update;
+use super::message::News;
 use crate::NodeId;
 
-/// The news that this node still passes on: at most one piece per node, the newest, and each only
-/// so often. Messages take what was passed on least (SWIM §4.1), so fresh news goes first and a
-/// burst of news is spread over several messages.
-#[derive(Debug, Default)]
-pub(crate) struct GossipQueue {
-    waiting: BTreeMap<NodeId, Waiting>,
+/// What a piece of news is about: newer news on the same topic takes the place of older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// What a node is thought to be.
+    Standing,
+    /// That this node could not reach it either.
+    Confirmed(NodeId),
+    /// Its roles and tags.
+    Metadata,
+    /// Whom it cannot reach.
+    Links,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    update: Update,
-    sent: u32,
+type Key = (NodeId, Topic);
+
+/// The news that this node still passes on: per node and topic at most one piece, the newest, and
+/// each only so often. Messages take what was passed on least (SWIM §4.1), so fresh news goes first
+/// and a burst of news is spread over several messages.
+#[derive(Debug, Default)]
+pub(super) struct GossipQueue {
+    waiting: BTreeMap<Key, (News, u32)>,
+    /// The same keys by how often they were sent.
+    order: BTreeSet<(u32, Key)>,
 }
 
 impl GossipQueue {
-    /// Queues news, in place of older news about the same node.
-    pub(crate) fn push(&mut self, update: Update) {
-        self.waiting.insert(update.node, Waiting { update, sent: 0 });
+    /// Queues news, in place of older news on the topic. A new standing settles who confirmed the
+    /// old one.
+    pub(super) fn push(&mut self, topic: Topic, news: News) {
+        let node = news.node();
+        if topic == Topic::Standing {
+            self.remove_between(
+                (node, Topic::Standing),
+                (node, Topic::Confirmed(NodeId(u64::MAX))),
+            );
+        } else if let Some((_, sent)) = self.waiting.remove(&(node, topic)) {
+            self.order.remove(&(sent, (node, topic)));
+        }
+        self.waiting.insert((node, topic), (news, 0));
+        self.order.insert((0, (node, topic)));
     }
 
     /// Forgets the news about a node.
-    pub(crate) fn remove(&mut self, node: NodeId) {
-        self.waiting.remove(&node);
+    pub(super) fn remove(&mut self, node: NodeId) {
+        self.remove_between((node, Topic::Standing), (node, Topic::Links));
     }
 
-    /// Takes up to `room` pieces of news for one message. What has then been sent `limit` times
-    /// leaves the queue.
-    pub(crate) fn take(&mut self, room: usize, limit: u32) -> Vec<Update> {
-        let mut order: Vec<_> = self.waiting.iter().map(|(node, w)| (w.sent, *node)).collect();
-        order.sort_unstable();
-        order.truncate(room);
-        let mut taken = Vec::with_capacity(order.len());
-        for (sent, node) in order {
-            if let Some(waiting) = self.waiting.get_mut(&node) {
-                taken.push(waiting.update);
-                waiting.sent = sent + 1;
-                if waiting.sent >= limit {
-                    self.waiting.remove(&node);
-                }
+    fn remove_between(&mut self, first: Key, last: Key) {
+        let keys: Vec<(u32, Key)> =
+            self.waiting.range(first..=last).map(|(key, (_, sent))| (*sent, *key)).collect();
+        for entry in keys {
+            self.waiting.remove(&entry.1);
+            self.order.remove(&entry);
+        }
+    }
+
+    /// Takes news for one message, in the order of how rarely it was sent, while `fits` agrees.
+    /// What has then been sent `limit` times leaves the queue.
+    pub(super) fn take(&mut self, limit: u32, mut fits: impl FnMut(&News) -> bool) -> Vec<News> {
+        let mut entries = Vec::new();
+        for entry in &self.order {
+            if !self.waiting.get(&entry.1).is_some_and(|(news, _)| fits(news)) {
+                break;
+            }
+            entries.push(*entry);
+        }
+        let mut taken = Vec::with_capacity(entries.len());
+        for (sent, key) in entries {
+            self.order.remove(&(sent, key));
+            if sent + 1 >= limit {
+                taken.extend(self.waiting.remove(&key).map(|(news, _)| news));
+            } else if let Some((news, times)) = self.waiting.get_mut(&key) {
+                *times = sent + 1;
+                taken.push(news.clone());
+                self.order.insert((sent + 1, key));
             }
         }
         taken
     }
 
     /// Whether there is nothing left to pass on.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 }
 
 /// How often one piece of news is sent by each node of a cluster of `nodes`: enough to reach
 /// everybody with high probability, growing with the logarithm of the size.
-pub(crate) fn transmissions(multiplier: u32, nodes: usize) -> u32 {
+pub(super) fn transmissions(multiplier: u32, nodes: usize) -> u32 {
     let digits = nodes.checked_ilog10().unwrap_or(0) + 1;
     multiplier.saturating_mul(digits)
 }
@@ -66,36 +102,43 @@ pub(crate) fn transmissions(multiplier: u32, nodes: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::Incarnation;
-    use crate::membership::message::PeerState;
+    use crate::membership::message::Standing;
 
-    fn news(node: u64, incarnation: u64) -> Update {
-        Update {
-            node: NodeId(node),
-            incarnation: Incarnation(incarnation),
-            state: PeerState::Suspect,
+    fn suspected(node: u64, incarnation: u64, by: u64) -> News {
+        let (node, incarnation) = (NodeId(node), Incarnation(incarnation));
+        News::Standing { node, incarnation, standing: Standing::Suspect { by: NodeId(by) } }
+    }
+
+    fn up_to(mut count: usize) -> impl FnMut(&News) -> bool {
+        move |_| {
+            let fits = count > 0;
+            count = count.saturating_sub(1);
+            fits
         }
     }
 
     #[test]
     fn what_was_sent_least_goes_first_and_leaves_after_the_limit() {
         let mut queue = GossipQueue::default();
-        queue.push(news(1, 0));
-        assert_eq!(queue.take(8, 2), [news(1, 0)]);
-        queue.push(news(2, 0));
-        assert_eq!(queue.take(1, 2), [news(2, 0)]);
-        assert_eq!(queue.take(8, 2), [news(1, 0), news(2, 0)]);
+        queue.push(Topic::Standing, suspected(1, 0, 9));
+        assert_eq!(queue.take(2, up_to(8)), [suspected(1, 0, 9)]);
+        queue.push(Topic::Standing, suspected(2, 0, 9));
+        assert_eq!(queue.take(2, up_to(1)), [suspected(2, 0, 9)]);
+        assert_eq!(queue.take(2, up_to(8)), [suspected(1, 0, 9), suspected(2, 0, 9)]);
         assert!(queue.is_empty());
     }
 
     #[test]
-    fn newer_news_about_a_node_replaces_the_older_and_starts_over() {
+    fn newer_news_on_a_topic_replaces_the_older_and_starts_over() {
         let mut queue = GossipQueue::default();
-        queue.push(news(1, 0));
-        queue.take(8, 2);
-        queue.push(news(1, 1));
-        assert_eq!(queue.take(8, 2), [news(1, 1)]);
-        assert_eq!(queue.take(8, 2), [news(1, 1)]);
-        assert!(queue.take(8, 2).is_empty());
+        queue.push(Topic::Standing, suspected(1, 0, 9));
+        queue.push(Topic::Confirmed(NodeId(8)), suspected(1, 0, 8));
+        queue.push(Topic::Confirmed(NodeId(8)), suspected(1, 0, 8));
+        assert_eq!(queue.take(2, up_to(8)).len(), 2);
+        queue.push(Topic::Standing, suspected(1, 1, 9));
+        assert_eq!(queue.take(2, up_to(8)), [suspected(1, 1, 9)]);
+        assert_eq!(queue.take(2, up_to(8)), [suspected(1, 1, 9)]);
+        assert!(queue.take(2, up_to(8)).is_empty());
     }
 
     #[test]

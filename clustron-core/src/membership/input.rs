@@ -1,16 +1,19 @@
 //! What the machine is told, and what it wants done.
 
+use std::sync::Arc;
+
+use super::Verification;
 use super::evidence::Verdict;
-use super::message::Message;
-use crate::{Incarnation, NodeId};
+use super::message::{Message, NUMBER_MAX};
+use crate::{Incarnation, Metadata, NodeId, NodeInfo};
 
 /// Something that happened.
 #[derive(Debug, Clone)]
-pub(crate) enum Input {
+pub enum Input {
     /// The agreed list of nodes changed. It is the truth about who is a peer: whoever is new
-    /// starts Alive, whoever is missing is forgotten, and a higher incarnation makes a Suspect or
-    /// Down peer Alive again. It may contain this node.
-    ViewChanged(Vec<(NodeId, Incarnation)>),
+    /// starts Alive, whoever is missing is forgotten, and a higher incarnation makes a peer Alive
+    /// again whatever it was. It may contain this node.
+    ViewChanged(Vec<Listed>),
     /// A message came in. The driver hands over what has arrived before it reports a `Timeout`,
     /// so that an answer in the socket's buffer is not overlooked.
     Received {
@@ -31,31 +34,51 @@ pub(crate) enum Input {
         /// What came of it.
         result: Verification,
     },
+    /// This node describes itself anew. Only a higher revision than before counts.
+    Describe {
+        /// The revision that its description has from now on.
+        revision: u64,
+        /// Its roles and tags.
+        metadata: Arc<Metadata>,
+    },
+    /// This node leaves, and says so from now on.
+    Leave,
     /// The instant of `next_timeout` has come.
     Timeout,
 }
 
-/// What came of dialling a peer's address afresh.
+/// A node of the agreed view.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verification {
-    /// The same process answered the handshake.
-    Reached,
-    /// Nobody can be there: the connection was refused, or another identity answered. A process
-    /// that is merely slow never looks like this.
-    Gone {
-        /// What the dial reported.
-        why: String,
-    },
-    /// No answer within the dial's own deadline, which proves nothing.
-    NoAnswer {
-        /// What the dial reported.
-        why: String,
-    },
+pub struct Listed {
+    /// Its identity.
+    pub id: NodeId,
+    /// The incarnation in which it was let in.
+    pub incarnation: Incarnation,
+    /// The revision of its metadata.
+    pub revision: u64,
+    /// Its roles and tags.
+    pub metadata: Arc<Metadata>,
+}
+
+impl From<&NodeInfo> for Listed {
+    fn from(node: &NodeInfo) -> Self {
+        let metadata = Arc::new(node.metadata());
+        Self { id: node.id, incarnation: node.incarnation, revision: node.revision, metadata }
+    }
+}
+
+impl Listed {
+    /// The revision with which a node begins that starts in this incarnation: higher than any of
+    /// its lives before can have reached.
+    pub fn first_revision(incarnation: Incarnation) -> u64 {
+        // A million changes per life; 2^43 lives.
+        incarnation.0.saturating_sub(1).min(NUMBER_MAX >> 20) << 20
+    }
 }
 
 /// Something to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Send this; if it cannot be sent, drop it.
     Send {
         /// To whom.
@@ -77,4 +100,16 @@ pub(crate) enum Effect {
         /// Our incarnation from now on.
         incarnation: Incarnation,
     },
+    /// A node, perhaps this one, describes itself otherwise than the view does.
+    Described {
+        /// The node.
+        node: NodeId,
+        /// The revision of its metadata.
+        revision: u64,
+        /// Its roles and tags.
+        metadata: Arc<Metadata>,
+    },
+    /// Who can reach whom has changed: see
+    /// [`Membership::unreachable`](super::Membership::unreachable).
+    LinksChanged,
 }

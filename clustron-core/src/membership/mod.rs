@@ -1,289 +1,331 @@
 //! Who is there, as far as one node can tell.
 //!
-//! Picture a village at night without a bell tower. Every so often each villager knocks at one
-//! neighbour's door. No answer may mean that the neighbour sleeps, or that the knock was drowned
-//! by the wind, so three others are asked to knock too. If they get no answer either, the word
-//! goes round that the neighbour is *suspected*. Whoever hears this of himself leans out of the
-//! window and shouts "still here, and this is my *second* shout", and the count of his shouts is
-//! how the old rumour loses against the new one wherever the two meet. Only who does not shout in
-//! time is taken for gone. Two things make the village wise. Who has just overslept himself does
-//! not blame the others for a silent hour. And who finds a door bricked up need not wait: he
-//! looks a second time, to be sure that it is the right door, and says so.
+//! Picture a village at night without a bell tower. A watchman who gets no answer at a neighbour's
+//! door says so, and the word goes round that the neighbour is *suspected*. Whoever hears this of
+//! himself leans out of the window and shouts "still here, and this is my *second* shout", and the
+//! count of his shouts is how the old rumour loses against the new one wherever the two meet. Only
+//! who does not shout in time is taken for gone. And because word of mouth now and then misses a
+//! house, two villagers who meet compare what they know.
 //!
-//! This is SWIM (Das, Gupta, Motivala, "SWIM: Scalable Weakly-consistent Infection-style Process
-//! Group Membership Protocol", 2002) with the corrections of Lifeguard (Dadgar, Phillips, Currey,
-//! 2018), and with lost connections as a hint. It does not decide who belongs to the cluster: the
-//! agreed view does, and comes in as [`Input::ViewChanged`].
+//! How the watchman goes about it is the [`FailureDetector`]'s business; [`Membership`] is the word
+//! of mouth. It is SWIM (Das, Gupta, Motivala, "SWIM: Scalable Weakly-consistent Infection-style
+//! Process Group Membership Protocol", 2002) with the corrections of Lifeguard (Dadgar, Phillips,
+//! Currey, 2018), lost connections as a hint, and anti-entropy. It does not decide who belongs to
+//! the cluster: the agreed view does, and comes in as [`Input::ViewChanged`].
 //!
-//! [`Membership`] is a value without socket, clock, task or random source: what happened goes in
-//! with the time, what to do comes out.
+//! Both are values without socket, clock, task or random source: what happened goes in with the
+//! time, what to do comes out.
 
+mod bug;
 mod config;
+mod describe;
+mod detector;
 mod evidence;
 mod exchange;
 mod gossip;
-mod health;
 mod input;
 mod message;
+mod opinion;
 mod peer;
-mod probe;
+mod relay;
+mod roster;
+mod sync;
 mod tombstone;
-mod verdict;
-mod verify;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-pub use config::{InvalidMembershipConfig, MembershipConfig};
-use evidence::EvidenceKind;
-#[cfg(test)]
-use evidence::{Evidence, Verdict};
-pub(crate) use input::{Effect, Input, Verification};
-#[cfg(test)]
-use message::Update;
-pub(crate) use message::{Message, PeerState};
-pub(crate) use peer::Peer;
+pub use bug::Bug;
+pub use config::{DetectorKind, InvalidMembershipConfig, MembershipConfig};
+pub use detector::{
+    Action, FailureDetector, Heartbeat, Observation, PingPong, Quorum, Verification,
+    configured_detector,
+};
+pub use evidence::{Case, EVIDENCE_MAX, Evidence, EvidenceKind, Verdict};
+pub use input::{Effect, Input, Listed};
+pub use message::{LINKS_MAX, Message, NEWS_MAX, News, PeerState, Range, Standing};
+use peer::Peer;
 
-use crate::{Incarnation, NodeId};
+use crate::{Incarnation, Metadata, NodeId};
 
 /// One node's picture of the others, and the protocol that keeps it true.
 ///
 /// All times are [`Duration`]s since the node started, on a clock that keeps counting while the
 /// process is stopped.
 #[derive(Debug)]
-pub(crate) struct Membership {
+pub struct Membership {
     local: NodeId,
     incarnation: Incarnation,
+    leaving: bool,
+    described: peer::Described,
+    links: peer::Links,
     config: MembershipConfig,
+    detector: Box<dyn FailureDetector>,
     rng: StdRng,
     now: Duration,
+
     peers: BTreeMap<NodeId, Peer>,
+    roster: roster::Roster,
+    /// The peers that are not Alive.
+    doubted: BTreeSet<NodeId>,
+    /// The last one of them that was told.
+    doubts_told: Option<NodeId>,
     tombstones: tombstone::Tombstones,
 
-    order: probe::ProbeOrder,
-    turn: u64,
     seq: u64,
-    probes: BTreeMap<u64, probe::Probe>,
-    relays: BTreeMap<u64, exchange::Relay>,
-    probe_due: Option<Duration>,
-
+    relays: relay::Relays,
     queue: gossip::GossipQueue,
     gossip_due: Option<Duration>,
+    sync_due: Option<Duration>,
+    /// The fingerprint of this node, and the sum of all.
+    own_print: u64,
+    print: u64,
 
-    health: health::LocalHealth,
-    /// When anything came from anybody.
-    last_heard: Duration,
-    /// The earliest of all timers, as it was after the last input.
-    due: Option<Duration>,
+    #[cfg(feature = "simulation")]
+    bug: Option<Bug>,
     /// What the present input has led to so far.
     effects: Vec<Effect>,
 }
 
 impl Membership {
-    /// A node that knows nobody yet. `config` has passed its check; `seed` decides all that is
-    /// left to chance, so that the same inputs give the same effects.
-    pub(crate) fn new(
-        local: NodeId,
-        incarnation: Incarnation,
+    /// A node that knows nobody yet, with the detector that its configuration names. `node` is how
+    /// it describes itself; `config` has passed its check; `seed` decides all that is left to
+    /// chance, so that the same inputs give the same effects.
+    ///
+    /// A node that starts again under its old identity comes with a higher incarnation, and with
+    /// [`Listed::first_revision`] for its metadata, so that what it says now is newer than anything
+    /// that it said before.
+    pub fn new(node: &Listed, config: MembershipConfig, seed: u64) -> Self {
+        let detector = configured_detector(node.id, &config, seed);
+        Self::with_detector(node, config, seed, detector)
+    }
+
+    /// The same with a detector of your own.
+    pub fn with_detector(
+        node: &Listed,
         config: MembershipConfig,
         seed: u64,
+        detector: Box<dyn FailureDetector>,
     ) -> Self {
-        let health = health::LocalHealth::new(config.local_health_max);
-        Self {
-            local,
-            incarnation,
+        let mut membership = Self {
+            local: node.id,
+            incarnation: node.incarnation,
+            leaving: false,
+            described: peer::Described {
+                revision: node.revision,
+                metadata: node.metadata.clone(),
+                listed: node.revision,
+            },
+            links: peer::Links {
+                version: Listed::first_revision(node.incarnation),
+                broken: Vec::new(),
+            },
             config,
+            detector,
             rng: StdRng::seed_from_u64(seed),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
+            roster: roster::Roster::default(),
+            doubted: BTreeSet::new(),
+            doubts_told: None,
             tombstones: tombstone::Tombstones::default(),
-            order: probe::ProbeOrder::default(),
-            turn: 0,
             seq: 0,
-            probes: BTreeMap::new(),
-            relays: BTreeMap::new(),
-            probe_due: None,
+            relays: relay::Relays::default(),
             queue: gossip::GossipQueue::default(),
             gossip_due: None,
-            health,
-            last_heard: Duration::ZERO,
-            due: None,
+            sync_due: None,
+            own_print: 0,
+            print: 0,
+            #[cfg(feature = "simulation")]
+            bug: None,
             effects: Vec::new(),
-        }
+        };
+        membership.reprint(node.id);
+        membership
     }
 
     /// Takes one input and returns what is to be done, in order.
-    pub(crate) fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         self.now = self.now.max(now);
-        self.forgive_lateness();
         match input {
-            Input::ViewChanged(view) => self.view_changed(&view),
+            Input::ViewChanged(view) => self.view_changed(view),
             Input::Received { from, message } => self.received(from, &message),
-            Input::ConnectionLost { peer } => self.connection_lost(peer),
-            Input::Verified { peer, result } => self.verified(peer, result),
+            Input::ConnectionLost { peer } => self.observe(Observation::ConnectionLost { peer }),
+            Input::Verified { peer, result } => {
+                self.observe(Observation::Verified { peer, result });
+            }
+            Input::Describe { revision, metadata } => self.describe(revision, metadata),
+            Input::Leave => self.leave(),
             Input::Timeout => self.timeout(),
         }
-        self.due = self.earliest_timer();
         std::mem::take(&mut self.effects)
     }
 
     /// When [`Input::Timeout`] is due, on the same clock as `now`; `None` while there is nothing
     /// to wait for. Changes with every input.
-    pub(crate) fn next_timeout(&self) -> Option<Duration> {
-        self.due
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let timers = [self.detector.next_timeout(), self.gossip_due, self.sync_due];
+        timers.into_iter().flatten().min()
+    }
+
+    /// This node.
+    pub fn local(&self) -> NodeId {
+        self.local
     }
 
     /// Our own incarnation; only ever rises.
-    #[cfg(test)]
-    pub(crate) fn incarnation(&self) -> Incarnation {
+    pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
-    /// What we know of a peer; `None` for ourselves and for nodes outside the view.
-    #[cfg(test)]
-    pub(crate) fn peer(&self, id: NodeId) -> Option<&Peer> {
-        self.peers.get(&id)
+    /// What a peer is thought to be; `None` for ourselves and for nodes outside the view.
+    pub fn state(&self, node: NodeId) -> Option<PeerState> {
+        self.peers.get(&node).map(|peer| peer.state)
     }
 
-    /// All peers in the order of their ids, without ourselves.
-    #[cfg(test)]
-    pub(crate) fn peers(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
-        self.peers.iter().map(|(id, peer)| (*id, peer))
+    /// The peers that are not Alive, in the order of their ids.
+    pub fn doubted(&self) -> impl Iterator<Item = (NodeId, PeerState)> {
+        self.doubted.iter().filter_map(|id| Some((*id, self.state(*id)?)))
     }
 
-    fn view_changed(&mut self, view: &[(NodeId, Incarnation)]) {
-        let view: BTreeMap<NodeId, Incarnation> = view.iter().copied().collect();
+    /// How a node describes itself, and which revision that is.
+    pub fn metadata(&self, node: NodeId) -> Option<(u64, &Metadata)> {
+        let described = match node == self.local {
+            true => &self.described,
+            false => &self.peers.get(&node)?.described,
+        };
+        Some((described.revision, &described.metadata))
+    }
+
+    /// Everything that speaks for or against a peer; `None` for ourselves and for nodes outside the
+    /// view.
+    pub fn case(&self, node: NodeId) -> Option<Case> {
+        let peer = self.peers.get(&node)?;
+        Some(Case {
+            node,
+            incarnation: peer.incarnation,
+            state: peer.state,
+            last_heard: peer.last_heard,
+            round_trip: peer.round_trip,
+            accusers: peer.accusers.clone(),
+            local_health: self.detector.local_health(),
+            evidence: peer.evidence(),
+        })
+    }
+
+    fn view_changed(&mut self, view: Vec<Listed>) {
+        let view: BTreeMap<NodeId, Listed> = view.into_iter().map(|n| (n.id, n)).collect();
         let gone: Vec<NodeId> =
             self.peers.keys().filter(|id| !view.contains_key(id)).copied().collect();
-        for id in gone {
-            self.drop_peer(id);
-        }
-        for (id, incarnation) in view {
+        let mut others_changed = !gone.is_empty();
+        gone.into_iter().for_each(|id| self.drop_peer(id));
+        for (id, listed) in view {
             if id == self.local {
-                if incarnation > self.incarnation {
-                    self.raise_incarnation(incarnation);
+                // What the view has is our own word, of this life: see `Listed::first_revision`.
+                self.described.list(&listed);
+                self.reprint(id);
+                if listed.incarnation > self.incarnation {
+                    self.raise_incarnation(listed.incarnation);
                 }
             } else if let Some(peer) = self.peers.get_mut(&id) {
-                if incarnation > peer.incarnation {
+                peer.described.list(&listed);
+                if listed.incarnation > peer.incarnation {
+                    let incarnation = listed.incarnation;
                     peer.record(self.now, EvidenceKind::Readmitted { incarnation });
                     self.revive(id, incarnation);
                 }
+                self.reprint(id);
             } else {
+                others_changed = true;
                 self.tombstones.forget(id);
-                self.peers.insert(id, Peer::new(incarnation));
-                self.order.insert(id, &mut self.rng);
+                self.peers.insert(id, Peer::new(&listed));
+                self.roster.insert(id);
+                self.reprint(id);
             }
         }
+        if others_changed {
+            self.observe(Observation::Peers(self.peers.keys().copied().collect()));
+        }
         if self.peers.is_empty() {
-            self.probe_due = None;
-        } else if self.probe_due.is_none() {
-            // Nodes that start together should not knock together.
-            let wait = self.config.probe_interval.mul_f64(self.rng.random_range(0.0..1.0));
-            self.probe_due = Some(self.now + wait);
+            self.sync_due = None;
+        } else if self.sync_due.is_none() {
+            // Nodes that start together should not compare together.
+            self.sync_due = Some(self.now + self.config.sync_interval.mul_f64(self.rng.random()));
         }
     }
 
     fn drop_peer(&mut self, id: NodeId) {
         if let Some(peer) = self.peers.remove(&id) {
             self.tombstones.bury(id, peer.incarnation);
+            self.print = self.print.wrapping_sub(peer.print);
         }
-        self.order.remove(id);
+        self.roster.remove(id);
+        self.doubted.remove(&id);
         self.queue.remove(id);
-        self.probes.retain(|_, probe| probe.target != id);
+        self.link_changed(id, true);
     }
 
-    fn timeout(&mut self) {
-        let now = self.now;
-        self.check_probes();
-        self.check_doubts();
-        if self.probe_due.is_some_and(|due| due <= now) {
-            self.probe_next();
-            // Lifeguard stretches the period along with the probe that fills it.
-            self.probe_due = Some(now + self.health.scale(self.config.probe_interval));
-        }
-        if self.gossip_due.is_some_and(|due| due <= now) {
+    fn leave(&mut self) {
+        if !self.leaving {
+            self.leaving = true;
+            self.reprint(self.local);
+            self.tell_others(gossip::Topic::Standing, self.own_standing());
             self.gossip();
         }
     }
 
-    fn check_doubts(&mut self) {
+    fn timeout(&mut self) {
         let now = self.now;
-        let due: Vec<NodeId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.next_timeout().is_some_and(|due| due <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            let Some(peer) = self.peers.get_mut(&id) else { continue };
-            if let Some(suspicion) = &mut peer.suspicion {
-                if suspicion.deadline <= now {
-                    let waited = now.saturating_sub(suspicion.since);
-                    let incarnation = peer.incarnation;
-                    peer.record(now, EvidenceKind::SuspicionExpired { waited });
-                    self.convict(id, incarnation);
-                    continue;
-                }
-                if suspicion.take_reminder(now) {
-                    self.remind(id);
-                }
-            }
-            self.confirm_gone(id);
+        if self.detector.next_timeout().is_some_and(|due| due <= now) {
+            self.observe(Observation::Timeout);
+        }
+        if self.gossip_due.is_some_and(|due| due <= now) {
+            self.gossip();
+        }
+        if self.sync_due.is_some_and(|due| due <= now) {
+            self.sync();
+            self.sync_due = Some(now + self.config.sync_interval);
         }
     }
 
-    /// Holds the time in which this process did not run against nobody.
-    ///
-    /// A timer that fires late means that we were starved or stopped. Answers and objections may
-    /// have come meanwhile and sit unread, so no deadline that passed in our absence is evidence.
-    /// After a short absence all deadlines move by what we missed; after one as long as a probe
-    /// period, open probes are asked again and suspects get their whole time again, from now.
-    /// Any input can be the first after an absence, so this comes before all of them.
-    fn forgive_lateness(&mut self) {
-        let now = self.now;
-        let Some(missed) = self.due.and_then(|due| now.checked_sub(due)) else { return };
-        if missed <= self.config.late_timer {
-            return;
-        }
-        self.health.worse();
-        let long = missed >= self.config.probe_interval;
-        let timeout = self.config.suspicion_timeout;
-        for peer in self.peers.values_mut() {
-            if let Some(suspicion) = &mut peer.suspicion {
-                if long {
-                    *suspicion = peer::Suspicion::new(now, timeout);
-                } else {
-                    suspicion.extend(missed);
+    /// Hands an observation to the detector, and does what it says.
+    fn observe(&mut self, observation: Observation) {
+        for action in self.detector.handle(self.now, observation) {
+            match action {
+                Action::Ping { to, seq } => self.ping(to, seq),
+                Action::Remind { to } => drop(self.remind(to)),
+                Action::PingThrough { helper, target, seq } => {
+                    self.request_ping(helper, target, seq);
                 }
-            }
-            if let peer::Verifying::Waiting { until } = &mut peer.verifying {
-                *until = now.max(*until);
-            }
-        }
-        if long {
-            for probe in std::mem::take(&mut self.probes).into_values() {
-                self.start_probe(probe.target);
-            }
-        } else {
-            for probe in self.probes.values_mut() {
-                probe.ask_at = probe.ask_at.map(|at| at + missed);
-                probe.deadline += missed;
+                Action::Heartbeat { to } => {
+                    let news = self.news_for(to);
+                    self.send(to, Message::Heartbeat { news });
+                }
+                Action::Verify { peer } => self.effects.push(Effect::Verify { peer }),
+                Action::Suspect { peer } => self.suspect_ourselves(peer),
+                Action::Down { peers } => {
+                    peers.into_iter().for_each(|peer| self.convict_ourselves(peer));
+                }
+                Action::Link { peer, works } => self.link_changed(peer, works),
+                Action::Note { peer, what } => self.note(peer, what),
             }
         }
-        // These are overdue, and no longer late.
-        self.probe_due = self.probe_due.map(|due| due.max(now));
-        self.gossip_due = self.gossip_due.map(|due| due.max(now));
     }
 
-    fn earliest_timer(&self) -> Option<Duration> {
-        let probes = self.probes.values().map(probe::Probe::next_timeout);
-        let doubts = self.peers.values().filter_map(Peer::next_timeout);
-        probes.chain(doubts).chain(self.probe_due).chain(self.gossip_due).min()
+    fn note(&mut self, node: NodeId, what: EvidenceKind) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        match what {
+            // As long as all is well, the last answer is enough.
+            EvidenceKind::ProbeAnswered { round_trip } if peer.state == PeerState::Alive => {
+                peer.round_trip = Some(round_trip);
+            }
+            what => peer.record(self.now, what),
+        }
     }
 }

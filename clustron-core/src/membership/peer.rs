@@ -1,151 +1,145 @@
 //! What we know about one other node.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::evidence::{EVIDENCE_MAX, Evidence, EvidenceKind};
-use super::message::{PeerState, Update};
-use crate::{Incarnation, NodeId};
+use super::input::Listed;
+use super::message::{News, PeerState, Standing};
+use crate::{Incarnation, Metadata, NodeId};
 
-/// How often a suspect is asked itself, spread over the time that it has to object. Each node
-/// that doubts it asks, so no single lost message about an objection costs a healthy node its
-/// place.
-const REMINDERS: u32 = 3;
+/// The most accusers of one peer that are remembered and passed on.
+pub(super) const ACCUSERS_MAX: usize = 8;
 
 /// Another node of the view.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
+pub(super) struct Peer {
     pub(super) incarnation: Incarnation,
     pub(super) state: PeerState,
-    pub(super) suspicion: Option<Suspicion>,
-    pub(super) verifying: Verifying,
+    /// Who could not reach it in this incarnation, first come first.
+    pub(super) accusers: Vec<NodeId>,
+    /// Who decided that it is Down.
+    pub(super) convicted_by: Option<NodeId>,
     pub(super) last_heard: Option<Duration>,
     pub(super) round_trip: Option<Duration>,
-    evidence: Vec<Evidence>,
+    pub(super) described: Described,
+    pub(super) links: Links,
+    /// What [`Peer::fingerprint`] gave when it was last asked.
+    pub(super) print: u64,
+    evidence: VecDeque<Evidence>,
+}
+
+/// A node's roles and tags.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Described {
+    pub(super) revision: u64,
+    pub(super) metadata: Arc<Metadata>,
+    /// The revision in the view.
+    pub(super) listed: u64,
+}
+
+impl Described {
+    /// Takes in what the view says, unless more is known.
+    pub(super) fn list(&mut self, listed: &Listed) {
+        self.listed = listed.revision;
+        if listed.revision > self.revision {
+            self.revision = listed.revision;
+            self.metadata = listed.metadata.clone();
+        }
+    }
+}
+
+/// Whom a node cannot reach directly although others can.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Links {
+    pub(super) version: u64,
+    pub(super) broken: Vec<NodeId>,
 }
 
 impl Peer {
-    pub(super) fn new(incarnation: Incarnation) -> Self {
+    pub(super) fn new(listed: &Listed) -> Self {
+        let described = Described {
+            revision: listed.revision,
+            metadata: listed.metadata.clone(),
+            listed: listed.revision,
+        };
         Self {
-            incarnation,
+            incarnation: listed.incarnation,
             state: PeerState::Alive,
-            suspicion: None,
-            verifying: Verifying::Idle,
+            accusers: Vec::new(),
+            convicted_by: None,
             last_heard: None,
             round_trip: None,
-            evidence: Vec::new(),
+            described,
+            links: Links::default(),
+            print: 0,
+            evidence: VecDeque::new(),
         }
     }
 
     pub(super) fn record(&mut self, at: Duration, kind: EvidenceKind) {
         if self.evidence.len() == EVIDENCE_MAX {
-            self.evidence.remove(0);
+            self.evidence.pop_front();
         }
-        self.evidence.push(Evidence { at, kind });
+        self.evidence.push_back(Evidence { at, kind });
     }
 
     /// Starts a new case: what spoke against it has been answered.
     pub(super) fn close_case(&mut self) {
         self.evidence.clear();
+        self.accusers.clear();
+        self.convicted_by = None;
     }
 
-    /// The highest incarnation that it was heard of.
-    #[cfg(test)]
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        self.incarnation
+    /// What was observed since it was last found Alive, oldest first.
+    pub(super) fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.iter().cloned().collect()
     }
 
-    /// What we think it is.
-    #[cfg(test)]
-    pub(crate) fn state(&self) -> PeerState {
-        self.state
-    }
-
-    /// What was observed since it was last found Alive, oldest first, at most [`EVIDENCE_MAX`].
-    pub(crate) fn evidence(&self) -> &[Evidence] {
-        &self.evidence
-    }
-
-    /// When it last sent us anything itself, since our start.
-    #[cfg(test)]
-    pub(crate) fn last_heard(&self) -> Option<Duration> {
-        self.last_heard
-    }
-
-    /// How long its last answer to a ping of ours took.
-    #[cfg(test)]
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
-    }
-
-    /// What we would tell others about it.
-    pub(super) fn update(&self, node: NodeId) -> Update {
-        Update { node, incarnation: self.incarnation, state: self.state }
-    }
-
-    /// The next instant at which something is to be done about it.
-    pub(super) fn next_timeout(&self) -> Option<Duration> {
-        let doubt = self.suspicion.as_ref().map(Suspicion::next_timeout);
-        let confirm = match self.verifying {
-            Verifying::Waiting { until } => Some(until),
-            Verifying::Idle | Verifying::First { .. } | Verifying::Second => None,
-        };
-        doubt.into_iter().chain(confirm).min()
-    }
-}
-
-/// How far the check of a lost connection has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verifying {
-    /// There is nothing to check.
-    Idle,
-    /// The first dial is under way. A peer has several connections, and all of them close when it
-    /// dies; `lost_again` remembers the others, because the dial may have come before them.
-    First { lost_again: bool },
-    /// The first dial was refused; the second waits for this instant.
-    Waiting { until: Duration },
-    /// The second dial is under way.
-    Second,
-}
-
-/// The time that a suspect has to object.
-#[derive(Debug, Clone)]
-pub(super) struct Suspicion {
-    pub(super) since: Duration,
-    pub(super) deadline: Duration,
-    next_reminder: Duration,
-    reminders_left: u32,
-    step: Duration,
-}
-
-impl Suspicion {
-    pub(super) fn new(now: Duration, timeout: Duration) -> Self {
-        let step = timeout / (REMINDERS + 1);
-        Self {
-            since: now,
-            deadline: now + timeout,
-            next_reminder: now + step,
-            reminders_left: REMINDERS,
-            step,
+    /// What we would tell others about it; `us` decided what nobody else is known to have.
+    pub(super) fn standing(&self, us: NodeId) -> Standing {
+        match self.state {
+            PeerState::Alive => Standing::Alive,
+            PeerState::Suspect => {
+                Standing::Suspect { by: self.accusers.first().copied().unwrap_or(us) }
+            }
+            PeerState::Down => Standing::Down { by: self.convicted_by.unwrap_or(us) },
+            PeerState::Left => Standing::Left,
         }
     }
 
-    /// Whether the suspect is to be asked now; counts as asked.
-    pub(super) fn take_reminder(&mut self, now: Duration) -> bool {
-        let due = self.reminders_left > 0 && self.next_reminder <= now;
-        if due {
-            self.reminders_left -= 1;
-            self.next_reminder = now + self.step;
-        }
-        due
+    /// The same as news.
+    pub(super) fn news(&self, node: NodeId, us: NodeId) -> News {
+        News::Standing { node, incarnation: self.incarnation, standing: self.standing(us) }
     }
 
-    /// Grants the time that we missed ourselves.
-    pub(super) fn extend(&mut self, missed: Duration) {
-        self.deadline += missed;
-        self.next_reminder += missed;
+    /// A number that differs where something differs that all should know.
+    pub(super) fn fingerprint(&self, node: NodeId) -> u64 {
+        fingerprint(node, self.incarnation, self.state, self.described.revision, self.links.version)
     }
+}
 
-    fn next_timeout(&self) -> Duration {
-        if self.reminders_left > 0 { self.deadline.min(self.next_reminder) } else { self.deadline }
+/// See [`Peer::fingerprint`]. A suspicion ends by itself, so it counts as Alive.
+pub(super) fn fingerprint(
+    node: NodeId,
+    incarnation: Incarnation,
+    state: PeerState,
+    revision: u64,
+    links: u64,
+) -> u64 {
+    let state = match state {
+        PeerState::Alive | PeerState::Suspect => 0,
+        PeerState::Down => 1,
+        PeerState::Left => 2,
+    };
+    let mut print = node.0;
+    for word in [incarnation.0, state, revision, links] {
+        // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014) spreads every bit over all.
+        print = print.wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        print = (print ^ (print >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        print = (print ^ (print >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        print ^= print >> 31;
     }
+    print
 }

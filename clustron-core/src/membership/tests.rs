@@ -1,8 +1,8 @@
-//! The rules one by one (exact inputs, exact effects), and the promises on a simulated network.
+//! The rules one by one: exact inputs, exact effects. The promises as a whole are simulated in
+//! `clustron-testkit`.
 
 mod bounds;
+mod comparing;
+mod describing;
 mod harness;
 mod opinions;
-mod probing;
-mod promises;
-mod sim;

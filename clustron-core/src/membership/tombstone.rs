@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{Incarnation, NodeId};
 
 /// The most that are remembered; the oldest goes first.
-pub(crate) const TOMBSTONES_MAX: usize = 256;
+pub(super) const TOMBSTONES_MAX: usize = 256;
 
 /// The nodes that left the view, and in which incarnation.
 #[derive(Debug, Default)]
-pub(crate) struct Tombstones {
+pub(super) struct Tombstones {
     incarnations: BTreeMap<NodeId, Incarnation>,
     oldest_first: VecDeque<NodeId>,
 }
 
 impl Tombstones {
     /// Remembers that this incarnation, and all before it, are over.
-    pub(crate) fn bury(&mut self, node: NodeId, incarnation: Incarnation) {
+    pub(super) fn bury(&mut self, node: NodeId, incarnation: Incarnation) {
         self.forget(node);
         if self.oldest_first.len() == TOMBSTONES_MAX
             && let Some(oldest) = self.oldest_first.pop_front()
@@ -28,14 +28,14 @@ impl Tombstones {
     }
 
     /// The node is back.
-    pub(crate) fn forget(&mut self, node: NodeId) {
+    pub(super) fn forget(&mut self, node: NodeId) {
         if self.incarnations.remove(&node).is_some() {
             self.oldest_first.retain(|other| *other != node);
         }
     }
 
     /// The last incarnation of a node that left.
-    pub(crate) fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
+    pub(super) fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
         self.incarnations.get(&node).copied()
     }
 }

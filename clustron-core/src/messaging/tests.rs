@@ -44,6 +44,7 @@ async fn node_over(
         addr: listener.local_addr(),
         roles: BTreeSet::from([Role::Member]),
         tags: BTreeMap::new(),
+        revision: 0,
     };
     let local = Local::new(ClusterName::new("test").unwrap(), info, BTreeSet::new());
     let config =

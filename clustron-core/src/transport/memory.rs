@@ -42,6 +42,8 @@ struct Shared {
     listeners: BTreeMap<String, mpsc::Sender<(Box<MemoryStream>, String)>>,
     /// Directed pairs of hosts between which nothing flows.
     cut: BTreeSet<(String, String)>,
+    /// Pairs of hosts, in both orders, between which everything is refused.
+    refused: BTreeSet<(String, String)>,
     /// Readers and connectors that wait for a link to heal.
     waiting: Vec<Waker>,
     port_next: u32,
@@ -71,11 +73,21 @@ impl MemoryNetwork {
         self.lock().cut.insert((from.to_owned(), to.to_owned()));
     }
 
+    /// Refuses what goes between two hosts, as a middlebox does that has lost its table: streams
+    /// break when they are next used, new ones are refused.
+    pub fn refuse(&self, a: &str, b: &str) {
+        let mut shared = self.lock();
+        shared.refused.insert((a.to_owned(), b.to_owned()));
+        shared.refused.insert((b.to_owned(), a.to_owned()));
+    }
+
     /// Mends both directions between two hosts.
     pub fn heal(&self, a: &str, b: &str) {
         let mut shared = self.lock();
         shared.cut.remove(&(a.to_owned(), b.to_owned()));
         shared.cut.remove(&(b.to_owned(), a.to_owned()));
+        shared.refused.remove(&(a.to_owned(), b.to_owned()));
+        shared.refused.remove(&(b.to_owned(), a.to_owned()));
         for waker in shared.waiting.drain(..) {
             waker.wake();
         }
@@ -83,6 +95,14 @@ impl MemoryNetwork {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails while everything between two hosts is refused.
+    fn check_refused(&self, from: &str, to: &str, kind: io::ErrorKind) -> io::Result<()> {
+        let shared = self.lock();
+        let refused = !shared.refused.is_empty()
+            && shared.refused.contains(&(from.to_owned(), to.to_owned()));
+        if refused { Err(kind.into()) } else { Ok(()) }
     }
 
     /// Ready when bytes may flow from one host to another.
@@ -131,6 +151,7 @@ impl Transport for MemoryTransport {
             for (a, b) in [(&self.host, &to), (&to, &self.host)] {
                 std::future::poll_fn(|cx| self.network.poll_open(a, b, cx)).await;
             }
+            self.network.check_refused(&self.host, &to, io::ErrorKind::ConnectionRefused)?;
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
             let (tx, port) = {
                 let mut shared = self.network.lock();
@@ -186,6 +207,7 @@ impl AsyncRead for MemoryStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.network.check_refused(&self.from, &self.to, io::ErrorKind::ConnectionReset)?;
         // A cut link delays even the end of the stream: nobody tells the far side.
         std::task::ready!(self.network.poll_open(&self.from, &self.to, cx));
         Pin::new(&mut self.pipe).poll_read(cx, buf)
@@ -198,6 +220,7 @@ impl AsyncWrite for MemoryStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.network.check_refused(&self.to, &self.from, io::ErrorKind::ConnectionReset)?;
         Pin::new(&mut self.pipe).poll_write(cx, buf)
     }
 

@@ -56,7 +56,8 @@ async fn a_leader_that_is_back_before_it_is_missed_joins_at_the_first_attempt() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crashed_node_goes_down_and_a_new_identity_replaces_it_twenty_times_in_a_row() {
     let mut world = World::new(&["a", "b", "c"]);
-    // A node votes soon, so that the next may crash soon.
+    // A node goes soon and another votes soon, so that the next may crash soon.
+    world.config.timing.view_stable_after = Duration::from_millis(100);
     world.config.timing.voter_stable_after = Duration::from_millis(100);
     let mut members = world.start_all(&["a", "b", "c"]).await;
     let mut reigns = Reigns::default();

@@ -3,11 +3,15 @@
 
 mod crashes;
 mod cuts;
+mod describing;
+mod flapping;
 mod formation;
 mod leaving;
 mod messages;
 mod metrics;
 mod mishaps;
+mod reach;
 mod roles;
 mod snapshots;
+mod why;
 mod world;

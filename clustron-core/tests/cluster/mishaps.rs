@@ -14,13 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::world::{
-    LONG, Member, TallyModule, World, hosts, part, settled, two_cut_off_from_three, within,
+    LONG, Member, TallyModule, World, hosts, lasts, part, settled, two_cut_off_from_three, within,
 };
-
-/// Lets a fault last. Never used to wait for a result.
-async fn lasts(fault: Duration) {
-    let _ = tokio::time::timeout(fault, std::future::pending::<()>()).await;
-}
 
 /// Cuts its node off from all answers when it is first read, which the first leader does when it is
 /// about to found the cluster.

@@ -172,6 +172,11 @@ pub(crate) fn address(host: &str) -> String {
     format!("{host}:1")
 }
 
+/// Lets a fault last. Never used to wait for a result.
+pub(crate) async fn lasts(fault: Duration) {
+    let _ = tokio::time::timeout(fault, std::future::pending::<()>()).await;
+}
+
 /// Waits for something that must happen.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LONG, future).await {
@@ -239,12 +244,14 @@ pub(crate) fn describe(status: &ClusterStatus) -> String {
     });
     let voters: Vec<String> = status.voters.iter().map(|id| name(*id)).collect();
     format!(
-        "\n{} {}: leader {:?}, leading {:?}, voters {voters:?}, suspected {:?}, view {} {:#?}",
+        "\n{} {}: leader {:?}, leading {:?}, voters {voters:?}, suspected {:?}, unreachable {:?}, \
+         view {} {:#?}",
         status.node.name,
         status.node.incarnation,
         status.leader.as_ref().map(|leader| (name(leader.node), leader.epoch)),
         status.leading,
         status.suspected.iter().map(|(id, why)| (name(*id), why)).collect::<Vec<_>>(),
+        status.unreachable,
         status.view.version(),
         states.collect::<Vec<_>>(),
     )

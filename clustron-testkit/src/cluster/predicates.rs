@@ -84,15 +84,19 @@ pub(super) mod testing {
             addr: "a:1".to_owned(),
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            revision: 0,
         };
         ClusterStatus {
             node,
             cluster: None,
             view: View::default(),
             voters: BTreeSet::new(),
+            learners: BTreeSet::new(),
+            attached: None,
             leader: None,
             leading: None,
             suspected: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
         }
     }
 

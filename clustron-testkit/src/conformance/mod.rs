@@ -1,8 +1,10 @@
 //! Suites that every implementation of one of the core's traits passes, the project's own and
 //! yours.
 
+mod detector;
 mod transport;
 
+pub use detector::{detector_conformance, quorum_conformance};
 pub use transport::{TransportFixture, transport_conformance};
 
 use std::fmt;

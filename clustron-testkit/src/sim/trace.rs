@@ -43,6 +43,22 @@ impl Tracing {
         Tracing { tail, ..self }
     }
 
+    /// For a scenario that is not a [`Simulation`](super::Simulation) and has a story of its own:
+    /// hands the lines to whoever wants them, and gives their fingerprint if it is wanted.
+    pub fn tell<'a>(mut self, story: impl IntoIterator<Item = &'a str>) -> Option<u64> {
+        let mut hash = Fnv::new();
+        for line in story {
+            if self.fingerprint {
+                hash.add(line.as_bytes());
+                hash.add(b"\n");
+            }
+            if let Some(sink) = &mut self.sink {
+                sink(line);
+            }
+        }
+        self.fingerprint.then_some(hash.0)
+    }
+
     /// Also computes a fingerprint of all lines, by which two runs are compared. It costs what
     /// writing the lines costs.
     pub fn fingerprint(self) -> Tracing {

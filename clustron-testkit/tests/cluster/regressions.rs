@@ -49,8 +49,8 @@ async fn until(
 }
 
 /// The leader loses touch, and what it takes in then makes its log longer than the other's, who
-/// refuses it by then: neither could be elected, for ever. Found with three nodes at seeds 2, 23,
-/// 31, 34 and 63.
+/// refuses it by then: neither could be elected, for ever. Five of the first hundred
+/// runs with three nodes ended so.
 #[test]
 fn a_leader_out_of_touch_with_the_longest_log_does_not_block_the_cluster() {
     tell(async |cluster| {
@@ -73,7 +73,8 @@ fn a_leader_out_of_touch_with_the_longest_log_does_not_block_the_cluster() {
 
 /// A follower is cut off and put out of the view, and the leader dies before it is back: the two
 /// that are left are a majority of the voters. The one in the view had forgotten where the other
-/// lives, and the other's log was too short. Found with three nodes at seeds 226 and 397.
+/// lives, and the other's log was too short. Two of four hundred
+/// runs ended so.
 #[test]
 fn a_voter_that_is_out_of_the_view_can_still_vote() {
     tell(async |cluster| {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chance::Chance;
 use crate::control::Command;
 use crate::identity::{Incarnation, NodeInfo, NodeName, Role};
 use crate::time::Timestamp;
@@ -18,6 +19,7 @@ fn info(id: u64, incarnation: u64) -> NodeInfo {
         addr: format!("n{}:1", id % 40),
         roles: BTreeSet::from([Role::Member]),
         tags: BTreeMap::new(),
+        revision: 0,
     }
 }
 
@@ -59,7 +61,7 @@ fn assert_same(copy: &Copy, member: &Agreed) {
 
 #[test]
 fn a_copy_that_is_up_to_date_gets_no_news_and_one_change_costs_one_record() {
-    let cluster = ClusterId::mint();
+    let cluster = ClusterId::mint(&Chance::seeded(1));
     let mut commands: Vec<Command> = (1..=30).map(|id| admit(id, 1)).collect();
     let mut copy = Copy::default();
     assert!(follow(&mut copy, &after(&commands), cluster) > 3);
@@ -87,7 +89,7 @@ fn a_page_is_bounded_however_much_there_is() {
 
 #[test]
 fn a_copy_from_before_all_that_is_remembered_is_made_anew() {
-    let cluster = ClusterId::mint();
+    let cluster = ClusterId::mint(&Chance::seeded(1));
     let mut commands = vec![admit(1, 1)];
     let mut copy = Copy::default();
     follow(&mut copy, &after(&commands), cluster);
@@ -104,7 +106,7 @@ fn a_copy_from_before_all_that_is_remembered_is_made_anew() {
 
 #[test]
 fn an_epoch_that_does_not_rise_is_not_taken_in() {
-    let cluster = ClusterId::mint();
+    let cluster = ClusterId::mint(&Chance::seeded(1));
     let member = after(&[admit(1, 1), activate(1)]);
     let mut copy = Copy::default();
     let page = Page::cut(&member, copy.cursor(), SMALL);
@@ -115,7 +117,7 @@ fn an_epoch_that_does_not_rise_is_not_taken_in() {
 /// The state of a draft that one member began is of no use with another.
 #[test]
 fn a_draft_is_not_completed_by_another_member() {
-    let cluster = ClusterId::mint();
+    let cluster = ClusterId::mint(&Chance::seeded(1));
     let mut commands: Vec<Command> = (1..=30).map(|id| admit(id, 1)).collect();
     let behind = after(&commands);
     commands.push(leave(1));
@@ -144,7 +146,7 @@ proptest! {
         commands in proptest::collection::vec(command(), 1..1500),
         stops in proptest::collection::vec((0usize..1500, 0usize..4), 0..12),
     ) {
-        let cluster = ClusterId::mint();
+        let cluster = ClusterId::mint(&Chance::seeded(1));
         let mut stops: Vec<_> =
             stops.into_iter().map(|(at, pages)| (at % commands.len() + 1, pages)).collect();
         stops.sort_unstable();

@@ -14,6 +14,7 @@ fn hello(name: &str, id: u64) -> Hello {
             addr: format!("{name}:1"),
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            revision: 0,
         },
         modules: BTreeSet::from(["scheduler".to_owned()]),
         lane: Lane::Control,
