@@ -1,14 +1,16 @@
 //! Changing what a node says about itself while it runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cluster::ClusterHandle;
 use crate::control::{Agreed, Command, ProposeError, Rejection, Response};
-use crate::identity::{InvalidMetadata, Metadata, NodeInfo};
+use crate::identity::{InvalidMetadata, Metadata, NodeInfo, Role};
 use crate::messaging::Outcome;
 use crate::outlook::Described;
+use crate::roles;
 
 /// Why a change of this node's roles and tags is not, or not known to be, in the view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +23,15 @@ pub enum DescribeError {
     /// another member first.
     #[error("this node is the last member: start another one before it gives up the role")]
     LastMember,
+    /// A node that follows the control log is built otherwise than one that does not, and so is one
+    /// that collects metrics. Not applied: start the node anew with these roles.
+    #[error("a running node cannot go from [{from}] to [{to}]: start it anew with these roles")]
+    OtherKind {
+        /// The roles that it has.
+        from: String,
+        /// The roles that were wanted.
+        to: String,
+    },
     /// Another change of this node's description was made at the same time. Not applied: look at
     /// the description again, and repeat the change if it is still wanted.
     #[error("another change of this node's description came first, it has revision {revision} now")]
@@ -47,9 +58,11 @@ impl DescribeError {
     /// Whether the change certainly had no effect.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Invalid(_) | Self::LastMember | Self::Overtaken { .. } | Self::NotRunning => {
-                Outcome::NotApplied
-            }
+            Self::Invalid(_)
+            | Self::LastMember
+            | Self::OtherKind { .. }
+            | Self::Overtaken { .. }
+            | Self::NotRunning => Outcome::NotApplied,
             Self::Unconfirmed { .. } => Outcome::Unknown,
         }
     }
@@ -90,6 +103,11 @@ impl ClusterHandle {
         let mut wanted = before.metadata();
         change(&mut wanted);
         wanted.check()?;
+        let kind = |of: &BTreeSet<Role>| (roles::follows_log(of), roles::collects_metrics(of));
+        if kind(&wanted.roles) != kind(&before.roles) {
+            let (from, to) = (roles::listed(&before.roles), roles::listed(&wanted.roles));
+            return Err(DescribeError::OtherKind { from, to });
+        }
         let until = Instant::now() + deadline;
         let mut node = before.clone();
         if wanted != before.metadata() {

@@ -131,3 +131,20 @@ async fn a_node_that_was_put_out_comes_back_with_its_newest_description() {
     let node = cut_off.describe(zone("east"), LONG).await.unwrap();
     assert_eq!(node.revision, 1, "saying it again waits for the same change");
 }
+
+#[tokio::test]
+async fn a_running_node_stays_what_it_is_built_for() {
+    let world = World::new(&["a"]);
+    let member = world.start("a").await;
+    for role in [Role::Observer, Role::MetricsCollector] {
+        let also = BTreeSet::from([Role::Member, role.clone()]);
+        let collects = role == Role::MetricsCollector;
+        let told = member.describe(|node| node.roles = also, LONG).await;
+        assert_eq!(told.is_err(), collects, "{told:?}");
+        let only = BTreeSet::from([role.clone()]);
+        let error = member.describe(|node| node.roles = only, LONG).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&role.to_string()) && text.contains("start it anew"), "{text}");
+        assert_eq!(error.outcome(), Outcome::NotApplied);
+    }
+}

@@ -49,6 +49,20 @@ fn the_higher_revision_wins_in_whatever_order_they_come() {
 }
 
 #[test]
+fn what_the_view_has_of_ourselves_is_our_own_word() {
+    let mut stage = Stage::new(3);
+    let with =
+        |revision| Listed { revision, metadata: Arc::new(tagged("proposed")), ..listed(1, 1) };
+    // The log was faster than the detector's driver.
+    let effects = stage.machine.handle(ms(1), Input::ViewChanged(vec![with(1), listed(2, 1)]));
+    assert_eq!(described(&effects), [], "nothing to outdo");
+    assert_eq!(zone(&stage, US), (1, "proposed".to_owned()));
+    let effects = stage.machine.handle(ms(2), describe(1, "proposed"));
+    assert_eq!(described(&effects), [], "known");
+    assert_eq!(zone(&stage, US), (1, "proposed".to_owned()));
+}
+
+#[test]
 fn what_others_remember_of_a_former_life_is_outdone() {
     let mut stage = Stage::new(3);
     stage.machine.handle(ms(1), describe(1, "now"));
