@@ -59,13 +59,14 @@ impl Scenario for SwimScenario {
 }
 
 /// All scenarios.
-pub fn all() -> [SwimScenario; 7] {
+pub fn all() -> [SwimScenario; 8] {
     let scenario = |name, about, run| SwimScenario { name, about, run };
     [
         scenario("chaos", "everything breaks, then nothing, and all agree", chaos),
         scenario("crashes", "several nodes crash together and are out in 5 s", crashes),
         scenario("comebacks", "who was cut off and taken out is soon back", comebacks),
         scenario("flapping", "two seconds of flapping change nothing", flapping),
+        scenario("links", "single links are cut, one way or both: nobody is removed", links),
         scenario("goodbyes", "who leaves is not taken for failed", goodbyes),
         scenario("changes", "the last of many changes of tags is known to all", changes),
         scenario("starved", "starved nodes and lost messages: nobody is removed", starved),
@@ -212,6 +213,29 @@ fn flapping(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
         swim.run_for(secs(5))?;
     }
     swim.converge(secs(10))?;
+    Ok(swim.report())
+}
+
+/// A link between two nodes does not work for long, in one direction or both, and nobody is removed
+/// as long as somebody else reaches both ends.
+fn links(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let nodes = rng.random_range(3..9);
+    let mut options = options_of(seed, nodes);
+    change(&mut options);
+    let mut swim = Swim::new(seed, options);
+    swim.forbid_removals();
+    swim.run_for(secs(5))?;
+    let mut all: Vec<NodeIndex> = (0..nodes).map(NodeIndex).collect();
+    all.shuffle(&mut rng);
+    let (a, b) = (all[0], all[1]);
+    swim.sim().cut(a, b);
+    if rng.random_bool(0.5) {
+        swim.sim().cut(b, a);
+    }
+    swim.run_for(rng.random_range(secs(10)..secs(60)))?;
+    swim.sim().heal();
+    swim.converge(secs(30))?;
     Ok(swim.report())
 }
 
