@@ -4,8 +4,8 @@
 //! ```
 //! use clustron_testkit::cluster::scenarios;
 //!
-//! let scenario = scenarios::all().into_iter().find(|s| s.name == "tally-3").expect("it is
-//! listed"); let run = scenario.run(7);
+//! let listed = scenarios::all().into_iter().find(|scenario| scenario.name == "tally-3");
+//! let run = listed.expect("it is listed").run(7);
 //! assert!(run.outcome.is_ok(), "{}", run.trace);
 //! ```
 
@@ -48,7 +48,7 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 4] {
+pub fn all() -> [Scenario; 5] {
     [
         Scenario {
             name: "tally-3",
@@ -71,6 +71,14 @@ pub fn all() -> [Scenario; 4] {
                     FaultKind::Pair,
                 ]);
                 tally::run(seed, SimCluster::builder(seed).nodes(5).nemesis(partial))
+            },
+        },
+        Scenario {
+            name: "healthy-stay-3",
+            about: "three nodes under every fault; nobody who is well is put out",
+            run: |seed| {
+                let builder = SimCluster::builder(seed).nodes(3);
+                tally::run(seed, builder.predicate(NoHealthyNodeIsRemoved::default()))
             },
         },
         Scenario {
