@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use clustron_core::membership::DetectorKind;
-use clustron_testkit::sim::{Scenario, Tracing};
-use clustron_testkit::swim::{Flaw, Sizes, scenarios};
+use clustron_core::membership::{DetectorKind, MembershipConfig, PeerState};
+use clustron_testkit::sim::{Crash, NodeIndex, Scenario, Tracing};
+use clustron_testkit::swim::{Flaw, Sizes, Swim, SwimOptions, scenarios};
 
 const DETECTORS: [DetectorKind; 2] = [DetectorKind::PingPong, DetectorKind::Heartbeat];
 
@@ -69,4 +69,23 @@ fn a_hundred_nodes_keep_time() {
 #[test]
 fn a_thousand_nodes_keep_time() {
     keeps_time(&DetectorKind::default(), 1000, 1);
+}
+
+#[test]
+fn each_profile_finds_a_silent_crash_as_fast_as_it_says() {
+    let profiles = [
+        (MembershipConfig::local(), Duration::from_secs(3)),
+        (MembershipConfig::lan(), Duration::from_secs(5)),
+        (MembershipConfig::wan(), Duration::from_secs(9)),
+    ];
+    for (config, bound) in profiles {
+        for seed in 0..30 {
+            let options = SwimOptions { config: config.clone(), ..SwimOptions::nodes(5) };
+            let mut swim = Swim::new(seed, options);
+            swim.run_for(Duration::from_millis(5000 + seed * 137)).unwrap();
+            swim.crash(NodeIndex(0), Crash::Silent);
+            let took = swim.until_all_think(NodeIndex(0), PeerState::Down, 2 * bound).unwrap();
+            assert!(took.is_some_and(|took| took < bound), "seed {seed}: {took:?} of {bound:?}");
+        }
+    }
 }
