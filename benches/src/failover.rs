@@ -9,11 +9,10 @@ use anyhow::Context;
 use clustron_core::{Activation, Cluster};
 
 use crate::PATIENCE;
-use crate::figures::Figures;
 use crate::nodes::Nodes;
 use crate::said::{Leading, unix_us};
-use crate::table::Table;
 use crate::watcher::{settled, watch};
+use clustron_benches::{Figures, Table};
 
 /// Between a healthy cluster and the next kill, so that kills fall into no rhythm of the start.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -4,21 +4,26 @@ use std::time::Duration;
 
 /// Measured values in rising order.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Figures(Vec<f64>);
+pub struct Figures(Vec<f64>);
 
 impl Figures {
     /// Durations, in milliseconds.
-    pub(crate) fn ms(durations: impl IntoIterator<Item = Duration>) -> Self {
+    pub fn ms(durations: impl IntoIterator<Item = Duration>) -> Self {
         durations.into_iter().map(|duration| duration.as_secs_f64() * 1000.0).collect()
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The middle value, or the mean of the middle two; not a number if there is none.
-    pub(crate) fn median(&self) -> f64 {
+    pub fn median(&self) -> f64 {
         let (len, half) = (self.0.len(), self.0.len() / 2);
         match len {
             0 => f64::NAN,
@@ -28,17 +33,17 @@ impl Figures {
     }
 
     /// The least value; not a number if there is none.
-    pub(crate) fn min(&self) -> f64 {
+    pub fn min(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::NAN)
     }
 
     /// The greatest value; not a number if there is none.
-    pub(crate) fn max(&self) -> f64 {
+    pub fn max(&self) -> f64 {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
     /// Median, least and greatest for a table.
-    pub(crate) fn cells(&self, decimals: usize) -> [String; 3] {
+    pub fn cells(&self, decimals: usize) -> [String; 3] {
         [self.median(), self.min(), self.max()].map(|value| format!("{value:.decimals$}"))
     }
 }
@@ -60,7 +65,7 @@ mod tests {
         let of = |values: &[f64]| Figures::from_iter(values.iter().copied());
         assert_eq!(of(&[3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
-        assert!(of(&[]).median().is_nan() && of(&[]).min().is_nan());
+        assert!(of(&[]).is_empty() && of(&[]).median().is_nan() && of(&[]).min().is_nan());
         let two = Figures::ms([Duration::from_millis(9), Duration::from_micros(1500)]);
         assert_eq!((two.len(), two.min(), two.max()), (2, 1.5, 9.0));
         assert_eq!(two.cells(1), ["5.2", "1.5", "9.0"]);

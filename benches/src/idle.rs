@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clustron_testkit::{cpu_time, resident_bytes};
 
-use crate::figures::Figures;
 use crate::nodes::{NODES, Nodes};
 use crate::said::Sees;
-use crate::table::Table;
+use clustron_benches::{Figures, Table};
 
 /// How long a fresh cluster is left alone before it is measured.
 const SETTLE: Duration = Duration::from_secs(3);

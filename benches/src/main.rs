@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
 mod failover;
-mod figures;
 mod idle;
 mod node;
 mod nodes;
@@ -14,7 +13,6 @@ mod process;
 mod quiet;
 mod said;
 mod starts;
-mod table;
 mod watcher;
 
 use std::process::ExitCode;

@@ -9,8 +9,8 @@ use clustron_testkit::{Process, cpu_time};
 use crate::nodes::Nodes;
 use crate::process::start_spinning;
 use crate::said::{LOST, SUSPECTS};
-use crate::table::Table;
 use crate::watcher::{settled, watch};
+use clustron_benches::Table;
 
 /// How long, and how loud.
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::figures::Figures;
 use crate::nodes::{NODES, Nodes};
 use crate::said::{Sees, unix_us};
-use crate::table::Table;
+use clustron_benches::{Figures, Table};
 
 /// How many starts.
 #[derive(Debug, clap::Args)]
