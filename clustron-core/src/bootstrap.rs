@@ -66,14 +66,17 @@ impl Bootstrap {
     }
 
     /// Takes in what a peer says.
-    pub(crate) fn heard(&mut self, now: Duration, greeting: Greeting) {
+    pub(crate) fn heard(&mut self, now: Duration, mut greeting: Greeting) {
+        if greeting.node.check().is_err() || greeting.sees.len() > PEERS_MAX {
+            return;
+        }
         self.peers.retain(|_, peer| now < peer.at + self.seen_for);
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&greeting.node.id) {
             return;
         }
-        for node in greeting.knows.iter().take(ACQUAINTANCES_MAX) {
+        for node in std::mem::take(&mut greeting.knows).into_iter().take(ACQUAINTANCES_MAX) {
             if self.heard_of.len() < PEERS_MAX && node.id != self.me.id && node.check().is_ok() {
-                self.heard_of.insert(node.id, node.clone());
+                self.heard_of.insert(node.id, node);
             }
         }
         if self.heard_of.len() < PEERS_MAX {

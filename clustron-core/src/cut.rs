@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::identity::{Incarnation, NodeId};
-use crate::view::{NodeState, View};
+use crate::view::{GONE_REMEMBERED, NodeState, View};
 
 /// How long a node that is due waits for others that are down and nearly due. Nodes that die
 /// together are found within this; it is added to nobody's time who dies alone.
@@ -22,7 +22,7 @@ const GATHER: Duration = Duration::from_millis(250);
 
 /// The most nodes that are taken out by one entry of the log, so that the entry is bounded. The
 /// rest follows in the next.
-pub(crate) const CUT_MAX: usize = 256;
+pub(crate) const CUT_MAX: usize = GONE_REMEMBERED;
 
 /// A peer that the leader's detector does not take for Alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! Changing what a node says about itself while it runs.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cluster::ClusterHandle;
 use crate::control::{Agreed, Command, ProposeError, Rejection, Response};
-use crate::identity::{InvalidMetadata, Metadata, NodeInfo, Role};
+use crate::identity::{InvalidMetadata, Metadata, NodeInfo};
 use crate::messaging::Outcome;
 use crate::outlook::Described;
 use crate::roles;
@@ -24,7 +23,8 @@ pub enum DescribeError {
     #[error("this node is the last member: start another one before it gives up the role")]
     LastMember,
     /// A node that follows the control log is built otherwise than one that does not, and so is one
-    /// that collects metrics. Not applied: start the node anew with these roles.
+    /// that collects metrics; and only a node that was started as a member was found to run the
+    /// members' modules. Not applied: start the node anew with these roles.
     #[error("a running node cannot go from [{from}] to [{to}]: start it anew with these roles")]
     OtherKind {
         /// The roles that it has.
@@ -103,8 +103,8 @@ impl ClusterHandle {
         let mut wanted = before.metadata();
         change(&mut wanted);
         wanted.check()?;
-        let kind = |of: &BTreeSet<Role>| (roles::follows_log(of), roles::collects_metrics(of));
-        if kind(&wanted.roles) != kind(&before.roles) {
+        let gains_vote = roles::votes(&wanted.roles) && !inner.local.may_vote;
+        if gains_vote || roles::kind(&wanted.roles) != roles::kind(&before.roles) {
             let (from, to) = (roles::listed(&before.roles), roles::listed(&wanted.roles));
             return Err(DescribeError::OtherKind { from, to });
         }
@@ -135,7 +135,10 @@ impl ClusterHandle {
             |reason: String| DescribeError::Unconfirmed { revision: node.revision, reason };
         let shows = |agreed: &Agreed| {
             let record = agreed.view.node(node.id);
-            record.is_some_and(|record| record.info.revision >= node.revision)
+            record.is_some_and(|record| {
+                let same = || record.info.metadata() == node.metadata();
+                record.info.revision >= node.revision && same()
+            })
         };
         if !shows(&inner.control.agreed_now()) {
             let command = Command::Describe {

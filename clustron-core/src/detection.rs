@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::control::{Agreed, Control};
@@ -24,6 +24,9 @@ use crate::tasks::Tasks;
 /// flood costs time and nothing else.
 const QUEUE: usize = 1024;
 
+/// Messages that may wait to leave at the same time; more are dropped, as if the network had.
+const SENDS_AT_ONCE: usize = 4096;
+
 /// How long a membership message may take to leave; the next round says it anew.
 const SEND_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,7 @@ pub(crate) type MakeDetector =
 
 impl messaging::Message for Message {
     const KIND: &'static str = "core.membership";
+    const BYTES_MAX: usize = 64 << 10;
 }
 
 /// The detector's parts before it can run: others need what it shows.
@@ -88,6 +92,7 @@ impl Detection {
             metrics: control.metrics.clone(),
             control,
             tasks: tasks.clone(),
+            sending: Arc::new(Semaphore::new(SENDS_AT_ONCE)),
             links_changed: true,
         };
         tasks.spawn("failure detector", driver.run(self.inputs_rx, news, agreed));
@@ -105,6 +110,8 @@ struct Driver {
     control: Arc<Control>,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
+    /// One for each message that may be on its way out.
+    sending: Arc<Semaphore>,
     /// The present input changed who can reach whom.
     links_changed: bool,
 }
@@ -119,6 +126,16 @@ impl Driver {
         let mut version = 0;
         loop {
             let timeout = self.machine.next_timeout().map(|at| self.started + at);
+            if timeout.is_some_and(|due| due <= Instant::now()) {
+                // First what had come when the timer was due, for an answer may be among it; and no
+                // more, or whoever sends enough would keep us from ever looking after anybody.
+                for _ in 0..inputs.len() {
+                    let Ok(input) = inputs.try_recv() else { break };
+                    self.take(input);
+                }
+                self.take(Input::Timeout);
+                continue;
+            }
             let input = tokio::select! {
                 biased;
                 changed = agreed.changed() => {
@@ -141,21 +158,25 @@ impl Driver {
                     continue;
                 }
                 Ok(()) = self.board.leaving.changed() => Input::Leave,
+                Some(input) = inputs.recv() => input,
+                () = sleep_until(timeout) => Input::Timeout,
                 Some(asked) = self.board.asked.recv() => {
                     // Whoever asked may have gone away meanwhile.
                     let _ = asked.answer.send(self.opinion(asked.node));
                     continue;
                 }
-                Some(input) = inputs.recv() => input,
-                () = sleep_until(timeout) => Input::Timeout,
             };
-            if let Input::Verified { peer, result: Verification::Gone { .. } } = &input {
-                self.control.peer_gone(*peer);
-            }
-            // What this node says about itself comes before what others have made of it.
-            self.describe_anew();
-            self.handle(input);
+            self.take(input);
         }
+    }
+
+    fn take(&mut self, input: Input) {
+        if let Input::Verified { peer, result: Verification::Gone { .. } } = &input {
+            self.control.peer_gone(*peer);
+        }
+        // What this node says about itself comes before what others have made of it.
+        self.describe_anew();
+        self.handle(input);
     }
 
     fn handle(&mut self, input: Input) {
@@ -178,7 +199,14 @@ impl Driver {
         }
     }
 
-    fn view_changed(&self, agreed: &Agreed) -> Input {
+    fn view_changed(&mut self, agreed: &Agreed) -> Input {
+        // Somebody else's word about this node must not stand.
+        let listed = agreed.view.alive().find(|node| node.id == self.local.id);
+        if let Some(node) = listed.and_then(|listed| self.local.insist(listed)) {
+            tracing::warn!(%node, "the view described this node otherwise than it does");
+            let (revision, metadata) = (node.revision, Arc::new(node.metadata()));
+            self.handle(Input::Describe { revision, metadata });
+        }
         let voters = self.control.voters();
         for record in agreed.view.nodes() {
             let id = record.info.id;
@@ -201,7 +229,7 @@ impl Driver {
             let before = described.len();
             described.retain(|id, described| {
                 let known = agreed.view.node(*id).map(|record| record.info.revision);
-                known.is_none_or(|known| known < described.revision)
+                known.is_some_and(|known| known < described.revision)
             });
             described.len() != before
         });
@@ -230,7 +258,10 @@ impl Driver {
         match effect {
             Effect::Send { to, message } => {
                 let messenger = self.messenger.clone();
+                // Answers to those who ask and do not listen must not pile up.
+                let Ok(slot) = self.sending.clone().try_acquire_owned() else { return };
                 self.tasks.spawn("membership message", async move {
+                    let _slot = slot;
                     // What cannot be sent is what the machine is there to find out about.
                     let sending = messenger.send(to, Lane::Control, &message);
                     let _ = tokio::time::timeout(SEND_DEADLINE, sending).await;
@@ -260,8 +291,10 @@ impl Driver {
                 self.board.suspicions.send_modify(|shown| {
                     let before = shown.remove(&verdict.node);
                     if state != PeerState::Alive {
-                        // One that went from Suspect to Down has been away since it was Suspect.
-                        let since = before.map_or_else(Instant::now, |before| before.since);
+                        // One that went from Suspect to Down has been away since it was Suspect,
+                        // unless it spoke up in between.
+                        let same = before.filter(|before| before.incarnation >= incarnation);
+                        let since = same.map_or_else(Instant::now, |before| before.since);
                         shown.insert(verdict.node, Suspicion { incarnation, state, since, why });
                     }
                 });

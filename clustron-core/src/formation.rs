@@ -98,10 +98,10 @@ impl Formation {
             seeds,
         });
         let this = formation.clone();
-        messenger.on_request(move |_, Greet(greeting)| {
+        messenger.on_request(move |from, Greet(greeting)| {
             let mut bootstrap = this.lock();
             // Whoever lives in a cluster only answers: it has no use for strangers.
-            if this.local.cluster_id().is_none() {
+            if this.local.cluster_id().is_none() && greeting.node.id == from {
                 this.messenger.learn_address(greeting.node.id, &greeting.node.addr);
                 bootstrap.heard(this.started.elapsed(), greeting);
             }
@@ -204,8 +204,8 @@ impl Formation {
         let record = self.agreed_now().view.node(self.local.id).cloned();
         let Some(record) = record else { return true };
         match record.state {
-            crate::NodeState::Left => false,
-            crate::NodeState::Down => {
+            // This node does not leave, or it would not ask: somebody was wrong.
+            crate::NodeState::Left | crate::NodeState::Down => {
                 self.local.raise_incarnation(record.info.incarnation.next());
                 true
             }
@@ -289,6 +289,8 @@ impl Formation {
             });
         for (id, reply) in futures::future::join_all(greets).await {
             match reply {
+                // One node's word about another is no greeting.
+                Ok(greeting) if greeting.node.id != id => {}
                 Ok(greeting) => self.lock().heard(self.started.elapsed(), greeting),
                 Err(error) => {
                     tracing::debug!(%id, %error, "a node did not answer the greeting");

@@ -13,13 +13,17 @@ use crate::messaging::{Hello, Lane};
 pub(crate) struct Local {
     pub(crate) id: NodeId,
     pub(crate) cluster: ClusterName,
+    /// Whether the node was started as a member: only then did the others find that it runs all of
+    /// the members' modules.
+    pub(crate) may_vote: bool,
     modules: BTreeSet<String>,
     changing: RwLock<(NodeInfo, Option<ClusterId>)>,
 }
 
 impl Local {
     pub(crate) fn new(cluster: ClusterName, node: NodeInfo, modules: BTreeSet<String>) -> Self {
-        Self { id: node.id, cluster, modules, changing: RwLock::new((node, None)) }
+        let may_vote = node.votes();
+        Self { id: node.id, cluster, may_vote, modules, changing: RwLock::new((node, None)) }
     }
 
     /// Records the cluster that this node belongs to. Returns the id in force, which is the first
@@ -47,10 +51,23 @@ impl Local {
         Ok(node.clone())
     }
 
-    /// Others know of a higher revision, of a former life: goes on from there.
+    /// Others know of this revision: goes on from there.
     pub(crate) fn outdo(&self, revision: u64) {
         let mut changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
         changing.0.revision = changing.0.revision.max(revision);
+    }
+
+    /// The view has this description of the node. Where it is not what the node says, which always
+    /// comes first, the node says it again in a higher revision, and gives that.
+    pub(crate) fn insist(&self, listed: &NodeInfo) -> Option<NodeInfo> {
+        let mut changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
+        let node = &mut changing.0;
+        let foreign = listed.revision > node.revision
+            || (listed.revision == node.revision && listed.metadata() != node.metadata());
+        foreign.then(|| {
+            node.revision = listed.revision.saturating_add(1);
+            node.clone()
+        })
     }
 
     pub(crate) fn cluster_id(&self) -> Option<ClusterId> {

@@ -49,6 +49,12 @@ pub(crate) fn collects_metrics(roles: &BTreeSet<Role>) -> bool {
     roles.contains(&Role::MetricsCollector)
 }
 
+/// What a node is built for, and what therefore cannot change while it runs: whether it follows the
+/// control log, and whether it collects metrics.
+pub(crate) fn kind(roles: &BTreeSet<Role>) -> (bool, bool) {
+    (follows_log(roles), collects_metrics(roles))
+}
+
 /// The roles for people, in order, with commas between.
 pub(crate) fn listed(roles: &BTreeSet<Role>) -> String {
     roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

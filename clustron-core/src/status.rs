@@ -210,6 +210,12 @@ fn differences(before: &ClusterStatus, now: &ClusterStatus) -> Vec<ClusterEvent>
             NodeState::Left => ClusterEvent::NodeLeft(node),
         });
     }
+    for record in before.view.nodes().filter(|record| record.state == NodeState::Alive) {
+        if now.view.node(record.info.id).is_none() {
+            let reason = "gone, and forgotten since".to_owned();
+            events.push(ClusterEvent::NodeDown { node: record.info.clone(), reason });
+        }
+    }
     for (node, reason) in &now.suspected {
         if !before.suspected.contains_key(node) {
             events.push(ClusterEvent::NodeSuspected { node: *node, reason: reason.clone() });

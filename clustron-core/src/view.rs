@@ -10,8 +10,9 @@ use crate::identity::{Epoch, Incarnation, Metadata, NodeId, NodeInfo, NodeName, 
 use crate::opinion::Removal;
 use crate::time::Timestamp;
 
-/// Nodes that have gone and are still remembered; the longest gone is forgotten first.
-const GONE_REMEMBERED: usize = 64;
+/// Nodes that have gone and are still remembered; the longest gone is forgotten first. No entry of
+/// the log takes out more than this, so nobody is forgotten by the entry that takes it out.
+pub(crate) const GONE_REMEMBERED: usize = 256;
 
 /// Where a node stands in the agreed view. Suspicion is a local hint and never stands here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +166,13 @@ impl View {
         self.nodes.insert(record.info.id, record);
         self.version = index;
         forgotten
+    }
+
+    /// A node has spoken with a higher incarnation than the one in which it was let in.
+    pub(crate) fn spoke(&mut self, id: NodeId, incarnation: Incarnation) {
+        if let Some(record) = self.nodes.get_mut(&id) {
+            record.info.incarnation = record.info.incarnation.max(incarnation);
+        }
     }
 
     /// Records that a node has gone. Gives the node that was forgotten for it.

@@ -15,6 +15,9 @@ use crate::identity::{NodeId, NodeName};
 use crate::messaging::{Lane, Messenger};
 use crate::metrics::Exposed;
 
+/// The most characters of an error that are kept.
+const ERROR_CHARS_MAX: usize = 256;
+
 /// Nodes that are asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -103,7 +106,8 @@ impl Collector {
                 let error = format!("all nodes' metrics have {bytes} bytes, {max} are kept");
                 (kept.latest, kept.error) = (None, Some(error));
             }
-            Err(error) => kept.error = Some(error),
+            // What a peer says is cut before it is kept.
+            Err(error) => kept.error = Some(error.chars().take(ERROR_CHARS_MAX).collect()),
         }
     }
 

@@ -58,6 +58,12 @@ pub(crate) enum Response {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
+    /// A running node cannot begin or cease to follow the control log, or to collect metrics.
+    #[error("node {node} was started with other roles, and has to be started anew with these")]
+    OtherKind {
+        /// The node.
+        node: NodeId,
+    },
     /// It was leader work of an epoch that has passed: another node leads.
     #[error("epoch {stale} has passed, the current one is {current}")]
     StaleEpoch {

@@ -6,6 +6,7 @@ use super::reign::CHANGE_DEADLINE;
 use super::rpc::Proposed;
 use crate::identity::NodeId;
 use crate::outlook::Described;
+use crate::roles;
 use crate::view::View;
 
 /// The most descriptions that are committed at one look; the others have their turn at the next.
@@ -52,6 +53,7 @@ fn is_news(view: &View, described: &Described) -> bool {
     let Described { node, revision, metadata } = described;
     let known = view.node(*node).filter(|_| view.is_alive(*node));
     known.is_some_and(|known| known.info.revision < *revision)
+        && known.is_some_and(|known| roles::kind(&known.info.roles) == roles::kind(&metadata.roles))
         && metadata.check().is_ok()
         && !view.is_last_member(*node, metadata)
 }

@@ -56,8 +56,13 @@ impl Control {
         }
     }
 
-    fn set_handing_over(&self, handing_over: bool) {
-        self.handing_over.store(handing_over, Ordering::Relaxed);
+    /// Several may be handing over at once, as when a node is shut down that is badly connected.
+    fn set_handing_over(&self, begins: bool) {
+        let before = match begins {
+            true => self.handing_over.fetch_add(1, Ordering::Relaxed),
+            false => self.handing_over.fetch_sub(1, Ordering::Relaxed),
+        };
+        let handing_over = begins || before > 1;
         self.campaign.tell(Input::HandingOver(handing_over));
         self.raft.runtime_config().heartbeat(!handing_over);
     }

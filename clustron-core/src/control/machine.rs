@@ -137,6 +137,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         // Everything is decoded before anything is changed.
         let (agreed, states) = snapshot::split(&data).map_err(|e| failed(&e))?;
+        if let Some(name) = self.modules.keys().find(|name| !states.contains_key(**name)) {
+            // To go on with an old state at the new index would be to diverge unseen.
+            return Err(failed(&MissingModule((*name).to_owned())).into());
+        }
         let mut restored = vec![];
         for (name, state) in states {
             match self.modules.get(name.as_str()) {
@@ -190,6 +194,12 @@ impl Machine {
         Ok(built)
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the snapshot lacks the state of module {0:?}, which runs here: who sent it does not run it"
+)]
+struct MissingModule(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the node has ended")]

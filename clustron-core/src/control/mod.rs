@@ -22,7 +22,7 @@ mod state;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -91,7 +91,8 @@ pub(crate) struct Control {
     chunks: AtomicU64,
     /// Limits what others may have waiting here to be committed.
     proposals: Semaphore,
-    handing_over: AtomicBool,
+    /// How many callers have this leader hand over.
+    handing_over: AtomicUsize,
     /// As leader: a majority has not answered for a while. Told with every heartbeat.
     out_of_touch: Arc<AtomicBool>,
     /// As follower: since when the leader of that vote has said so.
@@ -166,7 +167,7 @@ impl Control {
             assembly: Mutex::default(),
             chunks: AtomicU64::new(0),
             proposals: Semaphore::new(PROPOSALS_AT_ONCE),
-            handing_over: AtomicBool::new(false),
+            handing_over: AtomicUsize::new(0),
             out_of_touch,
             leader_out_since: std::sync::Mutex::default(),
             voters_max,
@@ -338,7 +339,7 @@ impl Control {
     }
 
     fn is_handing_over(&self) -> bool {
-        self.handing_over.load(Ordering::Relaxed)
+        self.handing_over.load(Ordering::Relaxed) > 0
     }
 
     /// How long ago a majority of the voters last answered this leader.

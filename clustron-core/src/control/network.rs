@@ -100,10 +100,10 @@ impl Peer {
         match self.messenger.request(self.target, Lane::Control, &request, ttl).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(refused)) => Err(Unreachable::new(&refused).into()),
-            Err(error @ (MessageError::Unreachable { .. } | MessageError::UnknownNode { .. })) => {
-                Err(Unreachable::new(&error).into())
-            }
-            Err(error) => Err(NetworkError::new(&error).into()),
+            // What took its time may be tried again at once.
+            Err(error @ MessageError::Timeout { .. }) => Err(NetworkError::new(&error).into()),
+            // What failed at once would fail as fast again, so openraft is told to pause.
+            Err(error) => Err(Unreachable::new(&error).into()),
         }
     }
 }

@@ -114,7 +114,8 @@ impl Control {
         missing.difference(&reached).copied().collect()
     }
 
-    /// Opens a fresh connection to each node, and tells who answered.
+    /// Asks each node as a leader would have to, twice, and tells who answered in time both times:
+    /// a node that is slow to everybody is no better off with another leader.
     pub(super) async fn handle_whom_do_you_reach(
         self: Arc<Self>,
         _from: NodeId,
@@ -123,10 +124,18 @@ impl Control {
         if self.check_cluster(request.cluster).is_err() {
             return BTreeSet::new();
         }
-        let messenger = &self.messenger;
-        let looks = request.nodes.into_iter().take(LOOKS_MAX).map(|node| async move {
-            let looked = tokio::time::timeout(LOOK_DEADLINE / 2, messenger.verify(node)).await;
-            looked.is_ok_and(|answered| answered.is_ok()).then_some(node)
+        let in_time = self.timing.heartbeat_interval;
+        let looks = request.nodes.into_iter().take(LOOKS_MAX).map(|node| {
+            let (this, cluster) = (self.clone(), request.cluster);
+            async move {
+                // The first opens the connection, which takes several round trips.
+                for deadline in [LOOK_DEADLINE / 2, in_time, in_time] {
+                    let question = rpc::WhoVotes { cluster };
+                    let asked = this.messenger.request(node, Lane::Control, &question, deadline);
+                    asked.await.ok()?;
+                }
+                Some(node)
+            }
         });
         futures::future::join_all(looks).await.into_iter().flatten().collect()
     }

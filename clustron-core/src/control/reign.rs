@@ -243,11 +243,7 @@ impl Control {
         let view = self.agreed_now().view.clone();
         let due = cut::next_cut(&view, &doubts, self.timing.view_stable_after);
         let verified = due.into_iter().map(|(node, incarnation)| async move {
-            let verifying = self.messenger.verify(node);
-            match tokio::time::timeout(LAST_LOOK_DEADLINE, verifying).await {
-                Ok(Ok(())) => None,
-                Ok(Err(_)) | Err(_) => Some((node, incarnation)),
-            }
+            (!self.answers_now(node).await).then_some((node, incarnation))
         });
         let verified = futures::future::join_all(verified).await;
         // While the last look was taken, somebody may have spoken up.
@@ -282,12 +278,20 @@ impl Control {
         }
     }
 
+    /// Whether the node's process answers a fresh connection.
+    async fn answers_now(&self, node: NodeId) -> bool {
+        let verifying = self.messenger.verify(node);
+        let looked = tokio::time::timeout(LAST_LOOK_DEADLINE, verifying).await;
+        looked.is_ok_and(|answered| answered.is_ok())
+    }
+
     /// Commits for nodes that they left, where they have said so to others and could not do it
-    /// themselves.
+    /// themselves. That they said so is hearsay until they are gone.
     async fn mark_left(&self) {
         let view = self.agreed_now().view.clone();
         for (node, suspicion) in self.outlook.suspicions_now() {
-            if suspicion.state == PeerState::Left && view.is_alive(node) {
+            let said = suspicion.state == PeerState::Left && view.is_alive(node);
+            if said && !self.answers_now(node).await {
                 let (incarnation, at) = (suspicion.incarnation, self.clock.now());
                 let leave = Command::Leave { node, incarnation, at };
                 if let Err(error) = self.propose_here(leave, CHANGE_DEADLINE).await {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, Rejection, Removed, Response};
 use crate::identity::{ClusterId, Epoch, NodeId};
 use crate::opinion::Removal;
+use crate::roles;
 use crate::view::{Activation, NodeState, View};
 
 /// Leader activations that are remembered.
@@ -124,6 +125,8 @@ impl Agreed {
                             let leader = *leader;
                             Arc::new(Removal { leader, epoch, index, missed_since, opinion })
                         });
+                    // It comes back only with a higher one than that in which it failed.
+                    self.view.spoke(node, incarnation);
                     let forgotten =
                         self.view.put_out(index, at, node, NodeState::Down, why, removal);
                     self.forgot(index, forgotten);
@@ -134,6 +137,7 @@ impl Agreed {
             }
             Command::Leave { node, incarnation, at } => {
                 self.check_incarnation(node, incarnation)?;
+                self.view.spoke(node, incarnation);
                 let why = "left in order".to_owned();
                 let forgotten = self.view.put_out(index, at, node, NodeState::Left, why, None);
                 self.forgot(index, forgotten);
@@ -143,7 +147,12 @@ impl Agreed {
                 if self.view.is_last_member(node, &metadata) {
                     return Err(Rejection::LastMember { node });
                 }
-                let current = self.view.node(node).map_or(0, |record| record.info.revision);
+                let known = self.view.node(node).map(|record| &record.info);
+                let current = known.map_or(0, |info| info.revision);
+                let kind = known.map(|info| roles::kind(&info.roles));
+                if kind.is_some_and(|kind| kind != roles::kind(&metadata.roles)) {
+                    return Err(Rejection::OtherKind { node });
+                }
                 if !self.view.describe(index, node, revision, metadata) {
                     return Err(Rejection::StaleRevision { node, stale: revision, current });
                 }
@@ -265,6 +274,45 @@ mod tests {
         // A verdict about the incarnation before is late news.
         assert!(matches!(agreed.apply(6, mark_down(2, 3, 1)), Response::Rejected(_)));
         assert!(agreed.view.is_alive(NodeId(3)));
+    }
+
+    #[test]
+    fn who_was_put_out_comes_back_only_higher_than_it_ever_spoke() {
+        let mut agreed = bootstrapped();
+        agreed.apply(2, activate(1));
+        // Node 3 objected to suspicions until it spoke with 5, of which the view never heard.
+        agreed.apply(3, mark_down(2, 3, 5));
+        let back = |incarnation| Command::Admit { node: info(3, incarnation), at: AT };
+        assert!(matches!(agreed.apply(4, back(5)), Response::Rejected(_)));
+        assert_eq!(agreed.apply(5, back(6)), Response::Done);
+    }
+
+    #[test]
+    fn whom_a_cut_takes_out_the_view_can_still_tell_of() {
+        let mut agreed = Agreed::default();
+        let nodes = (1..=300).map(|id| info(id, 1)).collect();
+        let cluster = ClusterId::mint(&Chance::seeded(1));
+        agreed.apply(1, Command::Bootstrap { cluster, nodes, at: AT });
+        agreed.apply(2, activate(1));
+        let largest = crate::cut::CUT_MAX as u64;
+        let cut = (2..2 + largest).map(|id| removed(id, 1)).collect();
+        agreed.apply(3, Command::MarkDown { epoch: Epoch(2), cut, at: AT });
+        assert!((2..2 + largest).all(|id| agreed.view.node(NodeId(id)).is_some()));
+    }
+
+    #[test]
+    fn a_node_stays_what_it_was_started_for() {
+        let mut agreed = bootstrapped();
+        let change = |role: Role| Command::Describe {
+            node: NodeId(2),
+            incarnation: Incarnation(1),
+            revision: 9,
+            metadata: Metadata { roles: BTreeSet::from([role]), tags: BTreeMap::new() },
+        };
+        let refused = Response::Rejected(Rejection::OtherKind { node: NodeId(2) });
+        assert_eq!(agreed.apply(2, change(Role::Observer)), refused);
+        assert_eq!(agreed.apply(3, change(Role::MetricsCollector)), refused);
+        assert_eq!(agreed.apply(4, change(Role::Client)), Response::Done);
     }
 
     fn describe(node: u64, incarnation: u64, revision: u64, tag: &str) -> Command {

@@ -13,6 +13,9 @@ use crate::control::Agreed;
 use crate::identity::{ClusterId, Epoch, NodeId};
 use crate::view::{Activation, NodeRecord, View};
 
+/// The most nodes that a copy holds, gone ones too.
+const NODES_MAX: usize = 65_536;
+
 /// Up to where a copy reaches. Zeros: there is none yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cursor {
@@ -55,10 +58,10 @@ impl Page {
         for record in &changed {
             // What cannot be measured could not be sent either, and is not what a view holds.
             bytes += codec::encode(record).map_or(0, |encoded| encoded.len());
-            if bytes > bytes_max && fit > 0 && record.since != upto {
+            if bytes > bytes_max && fit > 0 && record.changed != upto {
                 break;
             }
-            (fit, upto) = (fit + 1, record.since);
+            (fit, upto) = (fit + 1, record.changed);
         }
         let more = fit < changed.len();
         let records = changed.into_iter().take(fit).cloned().collect();
@@ -96,6 +99,11 @@ impl Copy {
         }
         for record in page.records {
             self.draft.view.put(record);
+        }
+        if self.draft.view.nodes().count() > NODES_MAX {
+            // No cluster has so many: whoever tells of them is not well.
+            self.drop_draft();
+            return false;
         }
         (self.cursor.base, self.cursor.since) = (page.base, self.cursor.since.max(page.upto));
         if page.more {

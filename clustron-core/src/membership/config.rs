@@ -16,7 +16,8 @@ pub enum DetectorKind {
     /// Sends heartbeats to a few neighbours and learns how regularly theirs come, so it adapts to a
     /// slow network by itself. Nobody answers them: it sends half as much for each pair that watch
     /// each other, and with three watchers half as much again as ping-pong in all. Does not look
-    /// for a way round a broken link.
+    /// for a way round a broken link; and a crash of which all watchers are starved of CPU
+    /// themselves is noticed when one of them recovers.
     Heartbeat,
     /// Lets the detector within watch, and takes a peer for failed only when
     /// [`observers`](MembershipConfig::observers) nodes do; peers that vanish together are taken

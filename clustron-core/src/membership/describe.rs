@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::bug::Bug;
 use super::gossip::Topic;
-use super::message::{LINKS_MAX, NUMBER_MAX, News};
-use super::{Effect, Membership, PeerState};
+use super::message::{LINKS_MAX, News};
+use super::{Effect, Listed, Membership, PeerState};
 use crate::{Metadata, NodeId, Role};
 
 impl Membership {
@@ -28,7 +28,7 @@ impl Membership {
     }
 
     pub(super) fn hear_metadata(&mut self, node: NodeId, revision: u64, metadata: &Arc<Metadata>) {
-        if revision > NUMBER_MAX || metadata.check().is_err() {
+        if revision > self.revision_max(node) || metadata.check().is_err() {
             return;
         }
         if node == self.local {
@@ -58,6 +58,12 @@ impl Membership {
         }
     }
 
+    /// The highest revision or version of a node that is believed now.
+    fn revision_max(&self, node: NodeId) -> u64 {
+        let known = self.peers.get(&node).map_or(self.incarnation, |peer| peer.incarnation);
+        Listed::revision_max(known)
+    }
+
     /// The detector found that the direct way to a peer stopped working, or works again.
     pub(super) fn link_changed(&mut self, peer: NodeId, works: bool) {
         let broken = &mut self.links.broken;
@@ -81,7 +87,7 @@ impl Membership {
     }
 
     pub(super) fn hear_links(&mut self, node: NodeId, version: u64, broken: &[NodeId]) {
-        if version > NUMBER_MAX {
+        if version > self.revision_max(node) {
             return;
         }
         if node == self.local {

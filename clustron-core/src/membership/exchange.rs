@@ -33,6 +33,7 @@ impl Membership {
                 self.hear(from, news);
             }
         }
+        self.correct(from);
         match message {
             Message::Ping { seq, .. } => {
                 let news = self.news_for(from);
@@ -57,6 +58,26 @@ impl Membership {
                 self.tell_buried(from);
             }
         }
+    }
+
+    /// Tells the sender of an accusation to which the accused has objected what it has missed. It
+    /// will go on doubting until somebody does, and in the end act on it.
+    fn correct(&mut self, from: NodeId) {
+        let outdated = std::mem::take(&mut self.outdated);
+        let (now, pause) = (self.now, self.config.gossip_interval);
+        let Some(sender) = self.peers.get_mut(&from).filter(|_| !outdated.is_empty()) else {
+            return;
+        };
+        // What it has sent before it can have heard us is answered with that.
+        if sender.corrected.is_some_and(|at| now < at + pause) {
+            return;
+        }
+        sender.corrected = Some(now);
+        let mut news = vec![self.own_standing()];
+        let known =
+            outdated.iter().filter_map(|id| Some(self.peers.get(id)?.news(*id, self.local)));
+        news.extend(known.take(NEWS_MAX - 1));
+        self.send(from, Message::Gossip { news });
     }
 
     fn answered(&mut self, from: NodeId, seq: u64) {
@@ -137,7 +158,9 @@ impl Membership {
             bytes += size;
             true
         };
-        let queued = self.queue.take(limit, fits);
+        // Who may well be dead must not use up what is told only so often.
+        let hears = self.peers.get(&to).is_some_and(|peer| peer.state == PeerState::Alive);
+        let queued = if hears { self.queue.take(limit, fits) } else { self.queue.peek(fits) };
         // Its own news it knows best. An accusation it has heard above.
         let about_receiver = |one: &News| one.node() == to && matches!(one, News::Standing { .. });
         let ours = |one: &News| one.node() == local && matches!(one, News::Standing { .. });
@@ -167,7 +190,9 @@ impl Membership {
     /// Fills what room is left in a message with whom we doubt. Gossip is repeated a bounded number
     /// of times, and where many nodes crash together most of that goes to the dead; but a doubt
     /// lasts until it is answered or the view drops the node, and so does this. It starts at
-    /// another place each time, so that more doubts than fit all get their turn.
+    /// another place each time, so that more doubts than fit all get their turn. Who could not
+    /// reach a suspect itself goes on saying so in its own name: others may be waiting for its
+    /// voice.
     fn fill_with_doubts(&mut self, to: NodeId, news: &mut Vec<News>) {
         let room = NEWS_MAX.saturating_sub(news.len());
         if room == 0 || self.doubted.is_empty() || self.has(Bug::GossipEndsHere) {
@@ -181,7 +206,7 @@ impl Membership {
         self.doubts_told = told.last().copied();
         for node in told.into_iter().filter(|node| *node != to) {
             let Some(peer) = self.peers.get(&node) else { continue };
-            let doubt = peer.news(node, self.local);
+            let doubt = peer.doubt(node, self.local, self.seq);
             if !news.contains(&doubt) {
                 news.push(doubt);
             }
@@ -203,6 +228,7 @@ impl Membership {
     /// cluster is too slow for an objection to outrun the doubt.
     pub(super) fn gossip(&mut self) {
         let peers = &self.peers;
+        // A suspect may well live, and has to hear of it to object.
         let listens = |id| peers.get(&id).is_some_and(|peer| peer.state < PeerState::Down);
         let chosen = self.roster.pick(self.config.gossip_fanout, &mut self.rng, listens);
         for to in &chosen {

@@ -85,6 +85,12 @@ impl GossipQueue {
         taken
     }
 
+    /// The same news for one message without counting it as sent.
+    pub(super) fn peek(&self, mut fits: impl FnMut(&News) -> bool) -> Vec<News> {
+        let waiting = self.order.iter().filter_map(|(_, key)| self.waiting.get(key));
+        waiting.map(|(news, _)| news).take_while(|news| fits(news)).cloned().collect()
+    }
+
     /// Whether there is nothing left to pass on.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::Verification;
 use super::evidence::Verdict;
-use super::message::{Message, NUMBER_MAX};
+use super::message::{INCARNATION_STEP, Message};
 use crate::{Incarnation, Metadata, NodeId, NodeInfo};
+
+/// How many bits of a revision count the changes within one life.
+const CHANGES_BITS: u32 = 20;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -68,11 +71,16 @@ impl From<&NodeInfo> for Listed {
 }
 
 impl Listed {
+    /// The highest revision that is believed of a node in this incarnation; see `INCARNATION_STEP`.
+    pub(super) fn revision_max(incarnation: Incarnation) -> u64 {
+        Self::first_revision(Incarnation(incarnation.0.saturating_add(INCARNATION_STEP)))
+    }
+
     /// The revision with which a node begins that starts in this incarnation: higher than any of
     /// its lives before can have reached.
     pub fn first_revision(incarnation: Incarnation) -> u64 {
-        // A million changes per life; 2^43 lives.
-        incarnation.0.saturating_sub(1).min(NUMBER_MAX >> 20) << 20
+        // A million changes per life; 2^44 lives.
+        incarnation.0.saturating_sub(1).min(u64::MAX >> CHANGES_BITS) << CHANGES_BITS
     }
 }
 

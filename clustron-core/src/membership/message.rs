@@ -19,10 +19,10 @@ pub(super) const RANGES_MAX: usize = 32;
 /// The most broken links that one node reports.
 pub const LINKS_MAX: usize = 32;
 
-/// The highest incarnation, revision or version that is believed. A node can only object by going
-/// one higher, so a number near the end of `u64` would silence it for ever; no honest node gets
-/// here.
-pub(super) const NUMBER_MAX: u64 = u64::MAX >> 1;
+/// How far above the known incarnation of a node a new one is believed. A node can only object by
+/// going one higher, so a number near the end of `u64` would silence it for ever. This many
+/// objections are more than anybody misses.
+pub(super) const INCARNATION_STEP: u64 = 1 << 20;
 
 /// What a node is thought to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

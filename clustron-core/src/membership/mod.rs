@@ -76,6 +76,9 @@ pub struct Membership {
     doubted: BTreeSet<NodeId>,
     /// The last one of them that was told.
     doubts_told: Option<NodeId>,
+    /// Whom the present message accuses of what they have objected to; at most as many as one
+    /// message has news.
+    outdated: Vec<NodeId>,
     tombstones: tombstone::Tombstones,
 
     seq: u64,
@@ -134,6 +137,7 @@ impl Membership {
             roster: roster::Roster::default(),
             doubted: BTreeSet::new(),
             doubts_told: None,
+            outdated: Vec::new(),
             tombstones: tombstone::Tombstones::default(),
             seq: 0,
             relays: relay::Relays::default(),

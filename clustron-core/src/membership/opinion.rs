@@ -3,7 +3,7 @@
 use super::bug::Bug;
 use super::evidence::{EvidenceKind, Verdict};
 use super::gossip::Topic;
-use super::message::{NUMBER_MAX, News, PeerState, Standing, overrides};
+use super::message::{INCARNATION_STEP, News, PeerState, Standing, overrides};
 use super::peer::ACCUSERS_MAX;
 use super::{Effect, Membership, Observation};
 use crate::{Incarnation, NodeId};
@@ -17,15 +17,26 @@ impl Membership {
         incarnation: Incarnation,
         standing: Standing,
     ) {
-        if incarnation.0 > NUMBER_MAX {
-            return;
-        }
         if node == self.local {
-            self.hear_about_ourselves(incarnation, standing);
+            // A stranger can only tell that our present incarnation is over.
+            let step = if self.peers.contains_key(&from) { INCARNATION_STEP } else { 0 };
+            if incarnation.0 <= self.incarnation.0.saturating_add(step) {
+                self.hear_about_ourselves(incarnation, standing);
+            }
             return;
         }
         let Some(peer) = self.peers.get(&node) else { return };
+        if incarnation.0 > peer.incarnation.0.saturating_add(INCARNATION_STEP) {
+            return;
+        }
         let known = (peer.incarnation, peer.state);
+        if let Standing::Suspect { by } = standing
+            && (by == node || by == self.local || !self.peers.contains_key(&by))
+        {
+            // Nobody accuses itself, nobody speaks for us, and whom the view does not have has no
+            // voice.
+            return;
+        }
         if let Standing::Suspect { by } = standing
             && known == (incarnation, PeerState::Suspect)
         {
@@ -33,6 +44,10 @@ impl Membership {
             return;
         }
         if !self.is_news((incarnation, standing.state()), known) {
+            let late = incarnation < known.0 && known.1 == PeerState::Alive;
+            if late && standing != Standing::Alive {
+                self.outdated.push(node);
+            }
             return;
         }
         let Some(peer) = self.peers.get_mut(&node) else { return };
@@ -116,7 +131,9 @@ impl Membership {
     fn confirm(&mut self, node: NodeId, by: NodeId) {
         let us = self.local;
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.accusers.contains(&by) || peer.accusers.len() >= ACCUSERS_MAX {
+        // Our own voice always has room.
+        let full = peer.accusers.len() >= ACCUSERS_MAX && by != us;
+        if peer.accusers.contains(&by) || full {
             return;
         }
         peer.accusers.push(by);
@@ -148,7 +165,10 @@ impl Membership {
     fn change(&mut self, node: NodeId, incarnation: Incarnation, state: PeerState) {
         let us = self.local;
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        let changed = peer.state != state;
+        // One that is suspected in a higher incarnation has objected in between.
+        let again = (state, peer.state) == (PeerState::Suspect, PeerState::Suspect)
+            && incarnation > peer.incarnation;
+        let changed = peer.state != state || again;
         peer.incarnation = incarnation;
         peer.state = state;
         let news = peer.news(node, us);

@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) convicted_by: Option<NodeId>,
     pub(super) last_heard: Option<Duration>,
     pub(super) round_trip: Option<Duration>,
+    /// When it was last told of an objection that it had missed.
+    pub(super) corrected: Option<Duration>,
     pub(super) described: Described,
     pub(super) links: Links,
     /// What [`Peer::fingerprint`] gave when it was last asked.
@@ -71,6 +73,7 @@ impl Peer {
             convicted_by: None,
             last_heard: None,
             round_trip: None,
+            corrected: None,
             described,
             links: Links::default(),
             print: 0,
@@ -112,6 +115,19 @@ impl Peer {
     /// The same as news.
     pub(super) fn news(&self, node: NodeId, us: NodeId) -> News {
         News::Standing { node, incarnation: self.incarnation, standing: self.standing(us) }
+    }
+
+    /// What is said of it again and again while it is not Alive: that we could not reach it, or
+    /// else who could not, each in turn.
+    pub(super) fn doubt(&self, node: NodeId, us: NodeId, turn: u64) -> News {
+        let news = self.news(node, us);
+        if self.state != PeerState::Suspect || self.accusers.is_empty() {
+            return news;
+        }
+        let turn = usize::try_from(turn % self.accusers.len() as u64).unwrap_or(0);
+        let by = if self.accusers.contains(&us) { us } else { self.accusers[turn] };
+        let (incarnation, standing) = (self.incarnation, Standing::Suspect { by });
+        News::Standing { node, incarnation, standing }
     }
 
     /// A number that differs where something differs that all should know.

@@ -41,12 +41,15 @@ impl Membership {
         }
         let (mut ranges, mut news, mut bytes) = (vec![], vec![self.own_standing()], 0);
         for range in &theirs[..theirs.len().min(RANGES_MAX)] {
+            if news.len() >= COMPARED_NEWS_MAX || ranges.len() >= RANGES_MAX {
+                break;
+            }
             if range.from > range.to || range.print == Some(self.print_of(range)) {
                 continue;
             }
             let ids = self.ids(range);
             if range.print.is_none() || ids.len() <= LEAF {
-                let asked = ids.iter().flat_map(|id| self.all_about(*id));
+                let asked = ids.iter().take(COMPARED_NEWS_MAX).flat_map(|id| self.all_about(*id));
                 for one in asked {
                     bytes += super::describe::metadata_bytes(&one);
                     if news.len() < COMPARED_NEWS_MAX && bytes <= METADATA_BYTES {

@@ -28,12 +28,23 @@ use crate::identity::NodeId;
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {
     /// The name on the wire.
     const KIND: &'static str;
+
+    /// The most bytes that one may have, encoded. What is longer is not even decoded. By default as
+    /// many as a frame takes.
+    const BYTES_MAX: usize = usize::MAX;
 }
 
 /// A message that is answered.
 pub trait Request: Message {
     /// What the handler answers with.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
+}
+
+fn decode<M: Message>(body: &[u8]) -> Result<M, String> {
+    if body.len() > M::BYTES_MAX {
+        return Err(format!("{} bytes are more than the {} allowed", body.len(), M::BYTES_MAX));
+    }
+    codec::decode(body).map_err(|error| error.to_string())
 }
 
 type Handler =
@@ -55,7 +66,7 @@ impl Handlers {
     {
         self.register(
             M::KIND,
-            Arc::new(move |from, body| match codec::decode::<M>(&body) {
+            Arc::new(move |from, body| match decode::<M>(&body) {
                 Ok(message) => handler(from, message).map(|()| Ok(Bytes::new())).boxed(),
                 Err(error) => undecodable(&error),
             }),
@@ -71,7 +82,7 @@ impl Handlers {
     {
         self.register(
             R::KIND,
-            Arc::new(move |from, body| match codec::decode::<R>(&body) {
+            Arc::new(move |from, body| match decode::<R>(&body) {
                 Ok(request) => handler(from, request)
                     .map(|reply| match codec::encode(&reply) {
                         Ok(bytes) => Ok(bytes.into()),
@@ -114,6 +125,6 @@ impl Handlers {
     }
 }
 
-fn undecodable(error: &codec::CodecError) -> BoxFuture<'static, Result<Bytes, NotReplied>> {
+fn undecodable(error: &str) -> BoxFuture<'static, Result<Bytes, NotReplied>> {
     futures::future::ready(Err(NotReplied::Undecodable { reason: error.to_string() })).boxed()
 }

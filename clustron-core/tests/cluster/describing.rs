@@ -147,4 +147,8 @@ async fn a_running_node_stays_what_it_is_built_for() {
         assert!(text.contains(&role.to_string()) && text.contains("start it anew"), "{text}");
         assert_eq!(error.outcome(), Outcome::NotApplied);
     }
+    // Nobody has looked whether a client runs what members run.
+    let client = world.start_as("b", &[Role::Client]).await;
+    let error = client.describe(|node| node.roles.extend([Role::Member]), LONG).await;
+    assert!(matches!(error, Err(DescribeError::OtherKind { .. })), "{error:?}");
 }

@@ -12,6 +12,7 @@ use clustron_core::simulation::Doubt;
 use clustron_core::{Incarnation, Metadata, NodeId, NodeInfo, codec};
 
 use super::registry::{SharedRegistry, info};
+use super::wire::{Disk, Wire};
 use crate::sim::{self, DialOutcome, Node, NodeIndex, Outbox, flip_bits};
 
 /// How often a leader looks after the view, and how often it and joiners repeat themselves.
@@ -20,38 +21,6 @@ const REPEAT_EVERY: Duration = Duration::from_millis(300);
 
 /// How often a node asks whether it is still in: a last resort.
 const ASK_EVERY: Duration = Duration::from_secs(10);
-
-/// What nodes send each other.
-#[derive(Debug, Clone)]
-pub enum Wire {
-    /// The membership machine's. The identities at both ends come with the connection.
-    Membership {
-        /// Who sent it.
-        from: NodeId,
-        /// Whom it is for: another identity at the same address refuses it.
-        to: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// The leader: there is a view of this version.
-    ViewAt(u64),
-    /// To the leader: this version has arrived.
-    ViewSeen(u64),
-    /// To the leader: let me in.
-    Join(Box<NodeInfo>),
-    /// To the leader: am I still in? Asked by all now and then, as a node notices when the control
-    /// log does not reach it any more.
-    StillIn(NodeId, Incarnation),
-    /// From the leader: no.
-    PutOut(NodeId, Incarnation),
-}
-
-/// What a node keeps on its disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Disk {
-    /// Its identity and the latest incarnation it has spoken with.
-    pub identity: Option<(NodeId, Incarnation)>,
-}
 
 /// What a node thinks of a peer that it does not take for Alive.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +39,7 @@ pub struct Member {
     registry: SharedRegistry,
     /// The version of the view that it has applied.
     version: u64,
+    view_size: usize,
     /// Asks to be let in until the view has it.
     wants_in: bool,
     left: bool,
@@ -119,6 +89,7 @@ impl Member {
             machine,
             registry,
             version: 0,
+            view_size: 0,
             wants_in: founder.is_none(),
             left: false,
             forgetful,
@@ -149,6 +120,11 @@ impl Member {
     /// The version of the view that it has applied.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How many nodes the view has that it has applied.
+    pub fn view_size(&self) -> usize {
+        self.view_size
     }
 
     /// The verdicts of the latest input.
@@ -262,7 +238,7 @@ impl Member {
         if version <= self.version {
             return;
         }
-        self.version = version;
+        (self.version, self.view_size) = (version, view.len());
         self.doubts.retain(|id, _| view.iter().any(|node| node.id == *id));
         let ours = view.iter().find(|node| node.id == self.info.id);
         match ours {

@@ -59,11 +59,12 @@ impl Scenario for SwimScenario {
 }
 
 /// All scenarios.
-pub fn all() -> [SwimScenario; 8] {
+pub fn all() -> [SwimScenario; 9] {
     let scenario = |name, about, run| SwimScenario { name, about, run };
     [
         scenario("chaos", "everything breaks, then nothing, and all agree", chaos),
         scenario("crashes", "several nodes crash together and are out in 5 s", crashes),
+        scenario("quorums", "nearly half crash, under loss too, and a quorum still forms", quorums),
         scenario("comebacks", "who was cut off and taken out is soon back", comebacks),
         scenario("flapping", "two seconds of flapping change nothing", flapping),
         scenario("links", "single links are cut, one way or both: nobody is removed", links),
@@ -213,6 +214,34 @@ fn flapping(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
         swim.run_for(secs(5))?;
     }
     swim.converge(secs(10))?;
+    Ok(swim.report())
+}
+
+/// Two of five or four of nine hosts go silent at once, and a quorum takes all of them out, with
+/// and without loss.
+fn quorums(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (nodes, crashed) = [(5, 2), (9, 4)][rng.random_range(0..2)];
+    let lossy = rng.random_bool(0.5);
+    let mut options = options_of(seed | 2, nodes);
+    change(&mut options);
+    let mut swim = Swim::new(seed, options);
+    swim.run_for(rng.random_range(secs(5)..secs(8)))?;
+    if lossy {
+        swim.sim().set_links(Link { loss: 0.2, ..Link::lan() });
+    }
+    // Of those who vote, two of five may go.
+    let mut voters: Vec<NodeIndex> = (0..5).map(NodeIndex).collect();
+    voters.shuffle(&mut rng);
+    let others = (5..nodes).map(NodeIndex);
+    for node in voters.into_iter().take(2).chain(others).take(crashed) {
+        swim.crash(node, Crash::Silent);
+    }
+    if lossy {
+        swim.run_for(secs(15))?;
+        swim.sim().set_links(Link::lan());
+    }
+    swim.converge(secs(if lossy { 10 } else { 6 }))?;
     Ok(swim.report())
 }
 

@@ -1,10 +1,13 @@
 //! What seeds have found, told as stories so that it stays found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use clustron_core::{ClusterStatus, Replicated};
+use clustron_core::membership::{self, News, Standing};
+use clustron_core::{ClusterStatus, Incarnation, Message, Metadata, NodeId, Replicated, Role};
 use clustron_testkit::cluster::scenarios::{Tally, TallyModule};
-use clustron_testkit::cluster::{Failure, SimCluster, simulate};
+use clustron_testkit::cluster::{Failure, Quality, SimCluster, simulate};
+use serde::{Deserialize, Serialize};
 
 /// Each story is told with several seeds, for the nodes' own choices matter too.
 const SEEDS: std::ops::Range<u64> = 1..11;
@@ -92,4 +95,76 @@ fn a_voter_that_is_out_of_the_view_can_still_vote() {
         }
         Ok(())
     });
+}
+
+/// One follower answers late, to everybody alike: no other leader would be better off, and none
+/// takes its turn. There were 32 leaders in two minutes.
+#[test]
+fn a_node_that_is_slow_to_all_costs_no_leaders() {
+    for delay in [45, 60, 80, 110] {
+        let leaders = simulate(9, async {
+            let cluster = SimCluster::builder(9).nodes(5).start(|_| ()).await?;
+            let first = cluster.leader().expect("a leader");
+            let hosts = cluster.hosts();
+            let slow = hosts.iter().find(|host| **host != first).expect("five nodes");
+            let node = cluster.node(&first).expect("it runs");
+            let before = node.leader_history().len();
+            for other in hosts.iter().filter(|host| *host != slow) {
+                let delay = Duration::from_millis(delay);
+                cluster.worsen(slow, other, Quality { delay, ..Quality::default() });
+            }
+            let never = node.wait_for(Duration::from_secs(120), |_| false).await;
+            assert!(never.is_none());
+            Ok(node.leader_history().len() - before)
+        });
+        let leaders = leaders.unwrap_or_else(|failure: Failure| panic!("{failure}"));
+        assert!(leaders <= 1, "{leaders} new leaders with {delay} ms more each way");
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Gossip(membership::Message);
+
+impl Message for Gossip {
+    const KIND: &'static str = "core.membership";
+}
+
+/// What one confused node says of another that is well does not put it out, and does not change
+/// what it is.
+#[test]
+fn hearsay_about_a_healthy_node_does_not_stand() {
+    let lies: [fn(NodeId, NodeId) -> News; 3] = [
+        |node, _by| News::Standing { node, incarnation: Incarnation(1), standing: Standing::Left },
+        |node, by| News::Standing {
+            node,
+            incarnation: Incarnation(1),
+            standing: Standing::Down { by },
+        },
+        |node, _by| {
+            let tags = [("zone".to_owned(), "elsewhere".to_owned())].into();
+            let metadata = Arc::new(Metadata { roles: [Role::Member].into(), tags });
+            News::Metadata { node, revision: 7, metadata }
+        },
+    ];
+    for lie in lies {
+        let told = simulate(9, async {
+            let cluster = SimCluster::builder(9).nodes(5).start(|_| ()).await?;
+            let leader = cluster.node(&cluster.leader().expect("a leader")).expect("it runs");
+            let others: Vec<_> =
+                cluster.nodes().into_iter().filter(|node| node.name != leader.name).collect();
+            let (liar, victim) = (&others[0], &others[1]);
+            let id = victim.node().id;
+            let news = vec![lie(id, liar.node().id)];
+            let gossip = Gossip(membership::Message::Heartbeat { news });
+            liar.send(leader.node().id, &gossip).await.expect("it is sent");
+            let out = |status: &ClusterStatus| !status.view.is_alive(id);
+            let gone = leader.wait_for(LONG, out).await;
+            assert!(gone.is_none(), "{:?}", gone.map(|status| status.view));
+            let known = leader.view().node(id).expect("it is in").info.metadata();
+            assert_eq!(known, victim.node().metadata());
+            assert!(victim.leader().is_some() && leader.status().voters.contains(&id));
+            cluster.converge().await
+        });
+        told.unwrap_or_else(|failure| panic!("{failure}"));
+    }
 }

@@ -138,6 +138,21 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
+#[test]
+fn a_copy_of_nodes_that_described_themselves_becomes_whole() {
+    let cluster = ClusterId::mint(&Chance::seeded(1));
+    let mut commands: Vec<Command> = (1..=30).map(|id| admit(id, 1)).collect();
+    for id in (1..=30).rev() {
+        let mut metadata = info(id, 1).metadata();
+        metadata.tags.insert("zone".to_owned(), "west".to_owned());
+        let (node, incarnation) = (NodeId(id), Incarnation(1));
+        commands.push(Command::Describe { node, incarnation, revision: 1, metadata });
+    }
+    let mut copy = Copy::default();
+    follow(&mut copy, &after(&commands), cluster);
+    assert_same(&copy, &after(&commands));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -18,6 +18,11 @@ use super::{Action, Verification};
 use crate::NodeId;
 use crate::membership::{EvidenceKind, MembershipConfig};
 
+/// From more peers than this on, only those look after a doubted one who doubt it themselves or
+/// have it among their nearest on the ring.
+const CROWD: usize = 24;
+const NEAR: usize = 5;
+
 /// What this node takes a peer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -248,6 +253,8 @@ impl Cases {
         let mut down = Vec::new();
         while let Some((peer, due)) = self.doubts.take_due(now) {
             match due {
+                // In a crowd, a few see to it: if all did, the questions alone would drown it.
+                Due::Remind | Due::Look if !self.is_near(peer) => {}
                 Due::Remind => actions.push(Action::Remind { to: peer }),
                 Due::Look => look.push(peer),
                 Due::Expired { waited, confirmed_by } => {
@@ -265,6 +272,14 @@ impl Cases {
             actions.push(Action::Verify { peer });
         }
         look
+    }
+
+    /// Whether it is for this node, among others, to look after a doubted peer.
+    fn is_near(&self, peer: NodeId) -> bool {
+        let mut around = self.successors(NEAR).chain(self.predecessors(NEAR));
+        self.standings.len() <= CROWD
+            || self.doubts.is_own(peer)
+            || around.any(|(near, _)| near == peer)
     }
 
     /// Holds our own absence against nobody.

@@ -243,8 +243,8 @@ impl Quorum {
 
     /// How many have to agree.
     fn needed(&self) -> usize {
-        let nodes = 1 + self.peers.len() - self.failed.len();
-        let sound = nodes - self.cases.len();
+        let nodes = (1 + self.peers.len()).saturating_sub(self.failed.len());
+        let sound = nodes.saturating_sub(self.cases.len());
         let least = if nodes >= NODES_FOR_TWO { 2 } else { 1 };
         self.observers.min(sound.max(least))
     }

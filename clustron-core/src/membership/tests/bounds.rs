@@ -7,12 +7,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::harness::*;
-use crate::membership::message::NUMBER_MAX;
+use crate::NodeId;
+use crate::membership::PeerState::{Alive, Down};
+use crate::membership::message::INCARNATION_STEP;
 use crate::membership::{
     Action, EVIDENCE_MAX, Effect, EvidenceKind, Input, Membership, MembershipConfig, Message,
     NEWS_MAX, News, Range, Standing, Verification,
 };
-use crate::{Incarnation, NodeId};
 
 #[test]
 fn pings_for_others_are_bounded() {
@@ -53,14 +54,47 @@ fn only_the_one_who_was_asked_answers_a_relayed_ping() {
 #[test]
 fn an_accusation_that_nobody_could_answer_is_not_believed() {
     let mut stage = Stage::new(3);
-    for incarnation in [NUMBER_MAX + 1, u64::MAX] {
+    for incarnation in [INCARNATION_STEP + 2, u64::MAX >> 1, u64::MAX] {
         for node in [US, ANNA] {
             let effects = stage.hear(ms(1), BERT, vec![down(node, incarnation, BERT)]);
             assert_eq!((verdicts(&effects), refuted(&effects)), (vec![], None));
         }
     }
-    stage.hear(ms(1), BERT, vec![down(US, NUMBER_MAX, BERT)]);
-    assert_eq!(stage.machine.incarnation(), Incarnation(NUMBER_MAX + 1));
+    // Whatever is believed can be answered, and the answer is believed again, step by step.
+    let mut anna = Stage::of(ANNA, 3);
+    for _ in 0..3 {
+        let claimed = stage.machine.incarnation().0 + INCARNATION_STEP;
+        let effects = stage.hear(ms(1), BERT, vec![down(US, claimed, BERT)]);
+        assert_eq!(refuted(&effects), Some(claimed + 1));
+        anna.hear(ms(1), BERT, vec![down(US, claimed, BERT)]);
+        assert_eq!(anna.state(US), Down);
+        anna.hear(ms(2), US, vec![alive(US, claimed + 1)]);
+        assert_eq!(anna.state(US), Alive);
+    }
+}
+
+#[test]
+fn a_stranger_can_only_tell_that_our_present_incarnation_is_over() {
+    let mut stage = Stage::new(3);
+    for news in [alive(US, 9), down(US, 2, STRANGER)] {
+        assert_eq!(refuted(&stage.hear(ms(1), STRANGER, vec![news])), None);
+    }
+    assert_eq!(refuted(&stage.hear(ms(1), STRANGER, vec![down(US, 1, STRANGER)])), Some(2));
+}
+
+#[test]
+fn only_nodes_of_the_view_accuse_and_nobody_speaks_for_us() {
+    let mut stage = Stage::new(5);
+    for by in [ANNA, US, STRANGER] {
+        stage.hear(ms(1), BERT, vec![suspect(ANNA, 1, by)]);
+        assert_eq!(stage.state(ANNA), Alive, "{by}");
+    }
+    stage.act(ms(2), vec![Action::Suspect { peer: ANNA }]);
+    let many = (100..200).map(|by| suspect(ANNA, 1, NodeId(by)));
+    for news in many.collect::<Vec<_>>().chunks(NEWS_MAX) {
+        stage.hear(ms(3), BERT, news.to_vec());
+    }
+    assert_eq!(stage.machine.case(ANNA).unwrap().accusers, [US]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Who is believed what about whom.
 
 use super::harness::*;
-use crate::Incarnation;
 use crate::membership::PeerState::{Alive, Down, Left, Suspect};
 use crate::membership::{Action, Effect, EvidenceKind, Input, Message, Observation, Standing};
+use crate::{Incarnation, NodeId};
 
 #[test]
 fn the_view_alone_decides_who_is_a_peer() {
@@ -120,14 +120,14 @@ fn a_down_peer_comes_back_only_with_a_higher_incarnation() {
 
 #[test]
 fn a_suspicion_of_a_later_life_starts_a_new_case() {
-    let mut stage = Stage::new(3);
+    let mut stage = Stage::new(4);
     stage.hear(ms(1), BERT, vec![suspect(ANNA, 1, BERT)]);
     stage.puppet.seen();
-    stage.hear(ms(2), BERT, vec![suspect(ANNA, 3, US)]);
+    stage.hear(ms(2), BERT, vec![suspect(ANNA, 3, NodeId(4))]);
     let seen = stage.puppet.seen();
-    let accused = Observation::Accused { peer: ANNA, by: US };
+    let accused = Observation::Accused { peer: ANNA, by: NodeId(4) };
     assert_eq!(seen[1..], [Observation::Cleared { peer: ANNA }, accused]);
-    assert_eq!(stage.machine.case(ANNA).unwrap().accusers, [US]);
+    assert_eq!(stage.machine.case(ANNA).unwrap().accusers, [NodeId(4)]);
 }
 
 #[test]
@@ -212,6 +212,21 @@ fn two_nodes_that_have_dropped_each_other_do_not_go_on_telling_each_other() {
         waiting.extend(sent(&effects).into_iter().map(|(_, answer)| (other, answer.clone())));
     }
     assert_eq!(anna.machine.incarnation(), Incarnation(2));
+}
+
+#[test]
+fn who_missed_an_objection_is_told_of_it() {
+    let mut stage = Stage::new(4);
+    stage.hear(ms(1), ANNA, vec![alive(ANNA, 3)]);
+    for (at, late) in [(ms(2), suspect(ANNA, 2, BERT)), (ms(500), down(ANNA, 1, BERT))] {
+        let effects = stage.hear(at, BERT, vec![late.clone()]);
+        let [(BERT, Message::Gossip { news })] = sent(&effects)[..] else { panic!("{effects:?}") };
+        assert_eq!(news[..], [alive(US, 1), alive(ANNA, 3)]);
+        let effects = stage.hear(at + ms(1), BERT, vec![late]);
+        assert!(sent(&effects).is_empty(), "the answer is on its way");
+    }
+    let effects = stage.hear(ms(1000), BERT, vec![alive(ANNA, 2)]);
+    assert!(sent(&effects).is_empty(), "it accuses nobody");
 }
 
 #[test]

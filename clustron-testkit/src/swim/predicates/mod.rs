@@ -7,6 +7,7 @@ mod evidence;
 mod incarnations_rise;
 mod metadata_rises;
 mod nobody_removed;
+mod peers_rise;
 mod time_to_object;
 mod views_rise;
 
@@ -18,6 +19,7 @@ pub use evidence::VerdictsHaveEvidence;
 pub use incarnations_rise::IncarnationsRise;
 pub use metadata_rises::MetadataRises;
 pub use nobody_removed::NobodyRemoved;
+pub use peers_rise::PeersRise;
 pub use time_to_object::TimeToObject;
 pub use views_rise::ViewsRise;
 
@@ -36,7 +38,8 @@ pub(super) fn add_all(
     sim.add_predicate(IncarnationsRise::default());
     sim.add_predicate(ViewsRise::default());
     sim.add_predicate(DeadStayDead::default());
-    sim.add_predicate(TimeToObject::new(config.suspicion_timeout));
+    sim.add_predicate(PeersRise::default());
+    sim.add_predicate(TimeToObject::new(config));
     sim.add_predicate(VerdictsHaveEvidence);
     sim.add_predicate(MetadataRises::default());
     sim.add_predicate(BoundedTraffic::default());

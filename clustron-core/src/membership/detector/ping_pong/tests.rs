@@ -234,18 +234,35 @@ fn who_comes_near_because_others_are_doubted_looks_then() {
 
 #[test]
 fn one_opinion_from_afar_is_looked_into_and_no_verdict() {
-    let mut detector = detector(30);
-    detector.handle(ms(1), accused(NodeId(20), NodeId(30)));
+    let mut detector = detector(20);
+    detector.handle(ms(1), accused(NodeId(12), NodeId(20)));
     let done = run_answering(&mut detector, ms(20_000), |_| true);
     assert!(done.iter().all(|(_, a)| verdicts(std::slice::from_ref(a)).is_empty()));
-    let through = |a: &Action| matches!(a, Action::PingThrough { target: NodeId(20), .. });
+    let through = |a: &Action| matches!(a, Action::PingThrough { target: NodeId(12), .. });
     assert!(done.iter().any(|(at, a)| *at == ms(1501) && through(a)));
 
     // A second one makes it a verdict, without our having looked.
-    let actions = detector.handle(ms(20_000), accused(NodeId(20), NodeId(29)));
+    let actions = detector.handle(ms(20_000), accused(NodeId(12), NodeId(19)));
     assert_eq!(verdicts(&actions), []);
     let done = run_answering(&mut detector, ms(23_000), |_| true);
-    assert!(done.iter().any(|(_, a)| *a == Action::Down { peers: vec![NodeId(20)] }));
+    assert!(done.iter().any(|(_, a)| *a == Action::Down { peers: vec![NodeId(12)] }));
+}
+
+#[test]
+fn in_a_crowd_only_those_near_look_after_a_suspect() {
+    let asks = |accused_peer: u64| {
+        let mut detector = detector(60);
+        detector.handle(ms(1), accused(NodeId(accused_peer), NodeId(30)));
+        let done = run_answering(&mut detector, ms(4000), |_| true);
+        let asks = |action: &Action| match action {
+            Action::Remind { to } => to.0 == accused_peer,
+            Action::PingThrough { target, .. } => target.0 == accused_peer,
+            _ => false,
+        };
+        done.iter().filter(|(_, action)| asks(action)).count()
+    };
+    assert!(asks(3) >= 3 && asks(60) >= 3);
+    assert_eq!(asks(40), 0);
 }
 
 #[test]
