@@ -153,7 +153,6 @@ impl Driver {
                     Input::ConnectionLost { peer }
                 }
                 Ok(()) = self.board.announced.changed() => {
-                    self.board.announced.mark_changed();
                     self.describe_anew();
                     continue;
                 }
@@ -175,7 +174,9 @@ impl Driver {
             self.control.peer_gone(*peer);
         }
         // What this node says about itself comes before what others have made of it.
-        self.describe_anew();
+        if self.board.announced.has_changed().unwrap_or(false) {
+            self.describe_anew();
+        }
         self.handle(input);
     }
 
@@ -188,11 +189,8 @@ impl Driver {
         }
     }
 
-    /// Tells the others if this node describes itself otherwise than before.
+    /// Tells the others how this node describes itself now.
     fn describe_anew(&mut self) {
-        if !self.board.announced.has_changed().unwrap_or(false) {
-            return;
-        }
         let announced = self.board.announced.borrow_and_update().clone();
         if let Some(Described { revision, metadata, .. }) = announced {
             self.handle(Input::Describe { revision, metadata });

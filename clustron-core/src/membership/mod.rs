@@ -27,8 +27,8 @@ mod input;
 mod message;
 mod opinion;
 mod peer;
+mod pool;
 mod relay;
-mod roster;
 mod sync;
 mod tombstone;
 
@@ -71,7 +71,7 @@ pub struct Membership {
     now: Duration,
 
     peers: BTreeMap<NodeId, Peer>,
-    roster: roster::Roster,
+    roster: pool::Pool,
     /// The peers that are not Alive.
     doubted: BTreeSet<NodeId>,
     /// The last one of them that was told.
@@ -134,7 +134,7 @@ impl Membership {
             rng: StdRng::seed_from_u64(seed),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
-            roster: roster::Roster::default(),
+            roster: pool::Pool::default(),
             doubted: BTreeSet::new(),
             doubts_told: None,
             outdated: Vec::new(),

@@ -1,5 +1,6 @@
 //! What is done to simulated clusters, each scenario decided by its seed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use clustron_core::membership::{DetectorKind, MembershipConfig};
@@ -90,6 +91,15 @@ pub fn options_of(seed: u64, nodes: usize) -> SwimOptions {
     SwimOptions { config, ..SwimOptions::nodes(nodes) }
 }
 
+/// A cluster whose size the seed draws, and the source of all that it decides besides.
+fn some_nodes(seed: u64, sizes: Range<usize>, change: Change<'_>) -> (StdRng, usize, Swim) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let nodes = rng.random_range(sizes);
+    let mut options = options_of(seed, nodes);
+    change(&mut options);
+    (rng, nodes, Swim::new(seed, options))
+}
+
 /// Everything breaks for a minute, while nodes change their tags and one leaves; then all is mended
 /// and they must agree.
 fn chaos(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
@@ -113,11 +123,7 @@ fn chaos(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 
 /// Nodes leave in order while others crash.
 fn goodbyes(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(4..9);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 4..9, change);
     swim.forbid_removals();
     swim.run_for(secs(5))?;
     let leaver = NodeIndex(rng.random_range(0..nodes));
@@ -159,11 +165,7 @@ pub fn starved_and_lossy(
 /// Up to half of the nodes crash at once, silently or not, and must be removed within five seconds;
 /// then they come back.
 fn crashes(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(3..12);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 3..12, change);
     swim.run_for(rng.random_range(secs(5)..secs(8)))?;
     let mut all: Vec<NodeIndex> = (0..nodes).map(NodeIndex).collect();
     all.shuffle(&mut rng);
@@ -193,11 +195,7 @@ fn crashes(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 
 /// A node's links fail and come back for two seconds, again and again: nobody is removed.
 fn flapping(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(3..9);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 3..9, change);
     swim.forbid_removals();
     swim.run_for(secs(5))?;
     let node = NodeIndex(rng.random_range(0..nodes));
@@ -248,11 +246,7 @@ fn quorums(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 /// A link between two nodes does not work for long, in one direction or both, and nobody is removed
 /// as long as somebody else reaches both ends.
 fn links(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(3..9);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 3..9, change);
     swim.forbid_removals();
     swim.run_for(secs(5))?;
     let mut all: Vec<NodeIndex> = (0..nodes).map(NodeIndex).collect();
@@ -270,11 +264,7 @@ fn links(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 
 /// A node is cut off until it is taken out, and must be back soon after the cut is mended.
 fn comebacks(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(3..9);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 3..9, change);
     swim.run_for(secs(5))?;
     let node = NodeIndex(rng.random_range(0..nodes));
     swim.sim().partition(Partition::apart([node]));
@@ -287,11 +277,7 @@ fn comebacks(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 /// One node changes its tags again and again while messages are lost, doubled and overtake each
 /// other; in the end all have the last ones.
 fn changes(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let nodes = rng.random_range(3..12);
-    let mut options = options_of(seed, nodes);
-    change(&mut options);
-    let mut swim = Swim::new(seed, options);
+    let (mut rng, nodes, mut swim) = some_nodes(seed, 3..12, change);
     let node = NodeIndex(rng.random_range(0..nodes));
     let delay = Duration::from_millis(rng.random_range(0..300));
     swim.sim().worsen(Weather { delay, loss: 0.2, duplicate: 0.2, corrupt: 0.0 });

@@ -11,11 +11,11 @@ use rand::rngs::StdRng;
 
 use super::doubt::{Doubts, Due};
 use super::lateness::Absence;
-use super::order::Pool;
 use super::ring::Ring;
 use super::verify::{Checks, Finding};
 use super::{Action, Verification};
 use crate::NodeId;
+use crate::membership::pool::Pool;
 use crate::membership::{EvidenceKind, MembershipConfig};
 
 /// From more peers than this on, only those look after a doubted one who doubt it themselves or
