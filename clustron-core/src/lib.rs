@@ -73,6 +73,7 @@ mod formation;
 mod identity;
 mod leadership;
 mod local;
+mod looks;
 pub mod membership;
 mod messaging;
 mod metrics;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::chance::Chance;
 use crate::control::{Agreed, Command, Removed, Response};
 use crate::cut;
+pub use crate::looks::{Looks, Seen};
 use crate::membership::{Case, PeerState};
 use crate::opinion::Opinion;
 use crate::{ClusterId, Incarnation, Metadata, NodeId, NodeInfo, Rejection, Timestamp, View};
@@ -17,6 +18,23 @@ use crate::{ClusterId, Incarnation, Metadata, NodeId, NodeInfo, Rejection, Times
 pub struct ControlLog {
     agreed: Agreed,
     index: u64,
+}
+
+/// Whom the leader is to look at itself now; see [`Looks::ended`].
+pub fn begin_looks(
+    looks: &mut Looks,
+    doubts: &BTreeMap<NodeId, Doubt>,
+    stable_after: Duration,
+) -> Vec<NodeId> {
+    looks.begin(&of_core(doubts), stable_after)
+}
+
+fn of_core(doubts: &BTreeMap<NodeId, Doubt>) -> BTreeMap<NodeId, cut::Doubt> {
+    let doubts = doubts.iter().map(|(id, doubt)| {
+        let Doubt { incarnation, down, lasted } = *doubt;
+        (*id, cut::Doubt { incarnation, down, lasted })
+    });
+    doubts.collect()
 }
 
 /// A peer that the leader's detector does not take for Alive.
@@ -86,11 +104,7 @@ impl ControlLog {
         doubts: &BTreeMap<NodeId, Doubt>,
         stable_after: Duration,
     ) -> Vec<(NodeId, Incarnation)> {
-        let doubts = doubts.iter().map(|(id, doubt)| {
-            let Doubt { incarnation, down, lasted } = *doubt;
-            (*id, cut::Doubt { incarnation, down, lasted })
-        });
-        cut::next_cut(self.view(), &doubts.collect(), stable_after)
+        cut::next_cut(self.view(), &of_core(doubts), stable_after)
     }
 
     /// Takes failed nodes out, in one change of the view.

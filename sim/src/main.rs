@@ -24,7 +24,7 @@ usage: cargo xtask sim [--level pure|nodes] list
        cargo xtask sim [--level pure|nodes] --seed N [--scenario NAME]
        cargo xtask sim [--level pure|nodes] --seeds A..B [--scenario NAME] [--jobs N] [--twice]
        cargo xtask sim sizes [--seeds N]             what membership costs at 3 to 1,000 nodes
-       cargo xtask sim hour [--nodes N] [--seeds N]  an hour of lost messages and starved nodes
+       cargo xtask sim hour [--nodes N] [--seeds N] [--minutes N]  lost messages and starved nodes
        cargo xtask sim flaws [--seeds N]             how soon deliberate defects are found";
 
 fn main() -> ExitCode {

@@ -2,8 +2,8 @@
 //! an epoch, and keep the view and the group of voters as they should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::{ChangeMembers, ServerState};
@@ -17,7 +17,9 @@ use super::types::Metrics;
 use crate::cut;
 use crate::election::Input;
 use crate::identity::{Epoch, NodeId};
+use crate::looks::{Looks, Seen};
 use crate::membership::PeerState;
+use crate::messaging::MessageError;
 use crate::opinion::OPINION_BYTES_MAX;
 use crate::view::NodeState;
 use crate::voters::{self, Change, Goal, Group, Standing};
@@ -28,8 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node whose log lacks no more than this many entries has caught up.
 const CAUGHT_UP_WITHIN: u64 = 100;
 
-/// How long a node that the failure detector has given up has to answer one more handshake.
-const LAST_LOOK_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a doubted node has to answer one handshake.
+const LOOK_DEADLINE: Duration = Duration::from_millis(500);
 
 /// What the opinions in one cut may take in the log together, however many nodes go.
 const CUT_BYTES_MAX: usize = 512 << 10;
@@ -217,8 +219,9 @@ impl Control {
     async fn look_after_all(&self, epoch: Epoch) {
         let mut alive_since = BTreeMap::new();
         let mut reach = Reach::new();
+        let looks = Arc::<Mutex<Looks>>::default();
         while self.agreed_now().epoch() == epoch {
-            self.mark_down(epoch).await;
+            self.mark_down(epoch, &looks).await;
             self.mark_left().await;
             self.commit_descriptions().await;
             if self.is_no_member() {
@@ -233,26 +236,36 @@ impl Control {
         }
     }
 
-    /// Commits what the failure detector has found and what has lasted, in one entry, after one
-    /// more look: a verdict may have been reached while this node was cut off, and the others be
-    /// back since.
-    async fn mark_down(&self, epoch: Epoch) {
+    /// Commits what the failure detector has found and what has lasted, in one entry, where this
+    /// node's own looks say the same: a verdict may have been reached while this node was cut off,
+    /// and the others be back since.
+    async fn mark_down(&self, epoch: Epoch, looks: &Arc<Mutex<Looks>>) {
         let suspicions = self.outlook.suspicions_now();
-        let now = Instant::now();
+        let (now, stable_after) = (Instant::now(), self.timing.view_stable_after);
         let doubts = suspicions.iter().map(|(id, suspicion)| (*id, suspicion.doubt(now))).collect();
         let view = self.agreed_now().view.clone();
-        let due = cut::next_cut(&view, &doubts, self.timing.view_stable_after);
-        let verified = due.into_iter().map(|(node, incarnation)| async move {
-            (!self.answers_now(node).await).then_some((node, incarnation))
-        });
-        let verified = futures::future::join_all(verified).await;
-        // While the last look was taken, somebody may have spoken up.
-        let present = self.outlook.suspicions_now();
-        let gone = verified.into_iter().flatten().filter_map(|(node, incarnation)| {
-            let suspicion = present.get(&node).filter(|now| suspicions.get(&node) == Some(now))?;
-            Some((node, incarnation, suspicion.since))
-        });
+        let gone = cut::next_cut(&view, &doubts, stable_after).into_iter().filter_map(
+            |(node, incarnation)| {
+                let suspicion = suspicions.get(&node).filter(|_| lock(looks).confirm(node))?;
+                Some((node, incarnation, suspicion.since))
+            },
+        );
         let gone: Vec<_> = gone.collect();
+        for node in lock(looks).begin(&doubts, stable_after) {
+            let (messenger, looks) = (self.messenger.clone(), looks.clone());
+            self.tasks.spawn("look at a doubted node", async move {
+                let looking = messenger.verify(node);
+                let seen = match tokio::time::timeout(LOOK_DEADLINE, looking).await {
+                    Ok(Ok(())) => Seen::Answered,
+                    Ok(Err(
+                        MessageError::Unreachable { gone: true, .. }
+                        | MessageError::UnknownNode { .. },
+                    )) => Seen::Gone,
+                    Ok(Err(_)) | Err(_) => Seen::Silent,
+                };
+                lock(&looks).ended(node, seen);
+            });
+        }
         let bytes_max = OPINION_BYTES_MAX.min(CUT_BYTES_MAX / gone.len().max(1));
         let (mut cut, at) = (vec![], self.clock.now());
         for (node, incarnation, since) in gone {
@@ -281,7 +294,7 @@ impl Control {
     /// Whether the node's process answers a fresh connection.
     async fn answers_now(&self, node: NodeId) -> bool {
         let verifying = self.messenger.verify(node);
-        let looked = tokio::time::timeout(LAST_LOOK_DEADLINE, verifying).await;
+        let looked = tokio::time::timeout(LOOK_DEADLINE, verifying).await;
         looked.is_ok_and(|answered| answered.is_ok())
     }
 
@@ -363,4 +376,8 @@ impl Control {
             Err(_elapsed) => tracing::warn!(?change, ?before, "the change is not committed yet"),
         }
     }
+}
+
+fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
+    looks.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use clustron_core::membership::{
     Effect, Input, Listed, Membership, Message, PeerState, Verdict, Verification,
 };
-use clustron_core::simulation::Doubt;
+use clustron_core::simulation::{Doubt, Looks, Seen, begin_looks};
 use clustron_core::{Incarnation, Metadata, NodeId, NodeInfo, codec};
 
-use super::registry::{SharedRegistry, info};
+use super::registry::{STABLE_AFTER, SharedRegistry, info};
 use super::wire::{Disk, Wire};
 use crate::sim::{self, DialOutcome, Node, NodeIndex, Outbox, flip_bits};
 
@@ -46,8 +46,8 @@ pub struct Member {
     forgetful: bool,
     doubts: BTreeMap<NodeId, Held>,
     described: BTreeMap<NodeId, (u64, Arc<Metadata>)>,
-    /// As leader: whom it looks at once more before it takes them out, and what came of it.
-    looks: BTreeMap<NodeId, Option<DialOutcome>>,
+    /// As leader: its own looks at those whom it may have to take out.
+    looks: Looks,
     /// As leader: who has not seen the latest view, of which version that was, and since when they
     /// wait to be told again.
     behind: BTreeSet<NodeIndex>,
@@ -95,7 +95,7 @@ impl Member {
             forgetful,
             doubts: BTreeMap::new(),
             described: BTreeMap::new(),
-            looks: BTreeMap::new(),
+            looks: Looks::default(),
             behind: BTreeSet::new(),
             behind_of: 0,
             told_at: Duration::ZERO,
@@ -284,7 +284,7 @@ impl Member {
             self.tick_due = Some(now + LOOK_EVERY);
         } else if self.registry.borrow().is_voter(self.local) {
             // It may be elected at any time.
-            self.looks.clear();
+            self.looks = Looks::default();
             self.behind_of = 0;
             self.tick_due = Some(now + LOOK_EVERY);
         }
@@ -304,20 +304,12 @@ impl Member {
             let Held { since, down, incarnation } = *held;
             (*id, Doubt { incarnation, down, lasted: now.saturating_sub(since) })
         });
-        let due = registry.due(&doubts.collect());
-        self.looks.retain(|id, _| due.iter().any(|(node, _)| node == id));
-        let mut gone = Vec::new();
-        for (id, incarnation) in due {
-            // One more look: it may be back since.
-            match self.looks.get(&id).copied() {
-                None => {
-                    let Some(index) = registry.index_of(id) else { continue };
-                    self.looks.insert(id, None);
-                    out.dial(index);
-                }
-                Some(None) => {}
-                Some(Some(DialOutcome::Reached)) => drop(self.looks.remove(&id)),
-                Some(Some(_)) => gone.push((id, incarnation)),
+        let doubts = doubts.collect();
+        let mut gone = registry.due(&doubts);
+        gone.retain(|(id, _)| self.looks.confirm(*id));
+        for id in begin_looks(&mut self.looks, &doubts, STABLE_AFTER) {
+            if let Some(index) = registry.index_of(id) {
+                out.dial(index);
             }
         }
         if !gone.is_empty() {
@@ -356,10 +348,12 @@ impl Member {
                 DialOutcome::Refused => Verification::Gone { why: "refused".into() },
                 DialOutcome::NoAnswer => Verification::NoAnswer { why: "timed out".into() },
             };
-            if let Some(look) = self.looks.get_mut(&id) {
-                let gone = matches!(result, Verification::Gone { .. });
-                *look = Some(if gone { DialOutcome::Refused } else { outcome });
-            }
+            let seen = match result {
+                Verification::Reached => Seen::Answered,
+                Verification::NoAnswer { .. } => Seen::Silent,
+                Verification::Gone { .. } => Seen::Gone,
+            };
+            self.looks.ended(id, seen);
             self.feed(now, Input::Verified { peer: id, result }, out);
         }
     }

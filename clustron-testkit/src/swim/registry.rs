@@ -27,7 +27,7 @@ const LIVES_KEPT: usize = 4;
 const VOTERS_MAX: usize = 5;
 
 /// How long a node must have been missed before it is taken out, as `Timing::lan` has it.
-const STABLE_AFTER: Duration = Duration::from_secs(2);
+pub(super) const STABLE_AFTER: Duration = Duration::from_secs(2);
 
 /// The shared log, and who leads.
 #[derive(Debug)]

@@ -137,19 +137,14 @@ fn goodbyes(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
 
 /// A minute of [`starved_and_lossy`] with ten nodes.
 fn starved(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
-    starved_and_lossy(seed, 10, secs(60), change)
+    let mut swim = starved_and_lossy(seed, 10, change);
+    swim.run_for(secs(60))?;
+    Ok(swim.report())
 }
 
-/// One node in ten is starved of CPU, one message in twenty is lost, and nobody may be removed.
-///
-/// # Errors
-/// What did not hold.
-pub fn starved_and_lossy(
-    seed: u64,
-    nodes: usize,
-    time: Duration,
-    change: impl FnOnce(&mut SwimOptions),
-) -> Result<Report, Failure> {
+/// A cluster in which one node in ten is starved of CPU, one message in twenty is lost, and nobody
+/// may be removed, for as long as it is run.
+pub fn starved_and_lossy(seed: u64, nodes: usize, change: impl FnOnce(&mut SwimOptions)) -> Swim {
     let mut options = options_of(seed, nodes);
     options.link = Link { loss: 0.05, ..Link::lan() };
     change(&mut options);
@@ -158,8 +153,7 @@ pub fn starved_and_lossy(
     for node in (0..nodes).step_by(10) {
         swim.starve(NodeIndex(node), Starvation::default());
     }
-    swim.run_for(time)?;
-    Ok(swim.report())
+    swim
 }
 
 /// Up to half of the nodes crash at once, silently or not, and must be removed within five seconds;

@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "clustron-core/src/control/command.rs",
     "clustron-core/src/control/state.rs",
     "clustron-core/src/cut.rs",
+    "clustron-core/src/looks.rs",
     "clustron-core/src/election.rs",
     "clustron-core/src/follow/attachment.rs",
     "clustron-core/src/follow/page.rs",
