@@ -1,10 +1,15 @@
 //! Configuring and starting a node.
 
+mod storage;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(feature = "simulation")]
+use clustron_wal::SimDisk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use prometheus_client::registry::Registry;
@@ -15,13 +20,13 @@ use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
 use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
+use crate::data_dir::{DataDir, Identity};
 use crate::detection::{Detection, MakeDetector};
 use crate::error::StartError;
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
-use crate::local::Local;
-use crate::membership::{FailureDetector, MembershipConfig, configured_detector};
+use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_detector};
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
 use crate::metrics::{CoreMetrics, Exposed, Register};
 use crate::roles;
@@ -94,6 +99,8 @@ pub struct ClusterBuilder {
     clock: Arc<dyn Clock>,
     judge: Box<MakeDetector>,
     chance: Arc<Chance>,
+    #[cfg(feature = "simulation")]
+    sim_disk: Option<SimDisk>,
     modules: BTreeSet<String>,
     replicated: Modules,
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
@@ -122,6 +129,8 @@ impl ClusterBuilder {
             clock: Arc::new(SystemClock),
             judge: Box::new(configured_detector),
             chance: Arc::new(Chance::from_os()),
+            #[cfg(feature = "simulation")]
+            sim_disk: None,
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
             services: Mutex::default(),
@@ -170,6 +179,23 @@ impl ClusterBuilder {
     #[must_use]
     pub fn expect(mut self, members: usize) -> Self {
         self.config.expect = Some(members);
+        self
+    }
+
+    /// Where the node keeps its identity and its part of the control log; see
+    /// [`Config::data_dir`].
+    #[must_use]
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = Some(dir.into());
+        self
+    }
+
+    /// A simulated disk in the place of a data directory. Calls to it are made in place, each after
+    /// the disk's [latency](SimDisk::latency), so that a run repeats exactly.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn sim_disk(mut self, disk: SimDisk) -> Self {
+        self.sim_disk = Some(disk);
         self
     }
 
@@ -252,13 +278,14 @@ impl ClusterBuilder {
         let services = std::mem::take(&mut self.services);
         let services = services.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut listen = self.config.listen.clone();
+        let data = self.open_data_dir(&name).await?;
         loop {
             let listening = self.transport.listen(&listen).await;
             let listener =
                 listening.map_err(|error| StartError::Listen { addr: listen.clone(), error })?;
             // A second attempt must be found where the first was.
             listen = listener.local_addr();
-            let (cluster, formation, refuted) = self.launch(&name, listener).await?;
+            let (cluster, formation, refuted) = self.launch(&name, listener, &data).await?;
             let inner = cluster.inner();
             match formation.run().await {
                 Ok(Formed::Yes) => {
@@ -276,7 +303,10 @@ impl ClusterBuilder {
                     }
                     return Ok(cluster);
                 }
-                Ok(Formed::Abandoned) => cluster.end().await,
+                Ok(Formed::Abandoned) => {
+                    cluster.end().await;
+                    self.renounce(&data).await?;
+                }
                 Err(error) => {
                     cluster.end().await;
                     return Err(error);
@@ -290,14 +320,11 @@ impl ClusterBuilder {
         &self,
         cluster: &ClusterName,
         listener: Box<dyn Listener>,
+        data: &Option<Arc<DataDir>>,
     ) -> Result<(Cluster, Arc<Formation>, tokio::sync::watch::Receiver<Incarnation>), StartError>
     {
         let config = &self.config;
-        let local = Arc::new(Local::new(
-            cluster.clone(),
-            self.describe(&listener.local_addr())?,
-            self.modules.clone(),
-        ));
+        let (local, storage) = self.open_storage(cluster, &listener.local_addr(), data).await?;
         tracing::info!(node = %local.node(), cluster = %cluster, "starting");
         let (tasks, metrics) = (Tasks::default(), Arc::<CoreMetrics>::default());
         let limits = MessengerConfig {
@@ -322,6 +349,7 @@ impl ClusterBuilder {
             voters_max: config.voters_max,
             messenger: messenger.clone(),
             modules: Arc::new(self.replicated.clone()),
+            storage,
             outlook: outlook.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
@@ -377,22 +405,31 @@ impl ClusterBuilder {
         Ok((cluster, formation, refuted))
     }
 
-    fn describe(&self, listening_at: &str) -> Result<NodeInfo, StartError> {
+    fn describe(
+        &self,
+        listening_at: &str,
+        identity: Option<Identity>,
+    ) -> Result<NodeInfo, StartError> {
         let addr = self.config.advertise.clone().unwrap_or_else(|| listening_at.to_owned());
         if addr.starts_with("0.0.0.0:") || addr.starts_with("[::]:") {
             return Err(StartError::Advertise { addr });
         }
-        let id = NodeId::mint(&self.chance);
+        let (id, incarnation, starts) = match identity {
+            Some(identity) => (identity.node, identity.incarnation, identity.starts),
+            None => (NodeId::mint(&self.chance), Incarnation(1), 1),
+        };
         let name = self.config.name.clone();
         let name = name.unwrap_or_else(|| format!("node-{}", &id.to_string()[..4]));
         Ok(NodeInfo {
             id,
             name: NodeName::new(name).map_err(crate::ConfigError::from)?,
-            incarnation: Incarnation(1),
+            incarnation,
             addr,
             roles: self.config.roles.clone(),
             tags: self.config.tags.clone(),
-            revision: 0,
+            revision: Listed::first_revision(incarnation),
+            starts,
+            process: self.chance.seed(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What can be set, what it means and what is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::election;
@@ -198,6 +199,13 @@ pub struct Config {
     pub roles: BTreeSet<Role>,
     /// Labels for placement, at most 32.
     pub tags: BTreeMap<String, String>,
+    /// Where the node keeps its identity and its part of the control log, so that both survive the
+    /// process. A directory of its own on a local disk; made if it is not there. With one, whatever
+    /// a majority has acknowledged is there again when all nodes have been killed at once, and a
+    /// node comes back as the same one. `None`: all is kept in memory, the node is new at every
+    /// start, and what is agreed is lost when no majority is left running. Members have one each or
+    /// none has one.
+    pub data_dir: Option<PathBuf>,
     /// The most members that vote: 1, 3, 5 or 7. More survive more failures and cost latency.
     pub voters_max: usize,
     /// The largest message, in bytes, 2 MiB to 16 MiB; the same on all nodes. A command of the
@@ -222,6 +230,7 @@ impl Default for Config {
             expect: None,
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            data_dir: None,
             voters_max: 5,
             frame_bytes_max: 8 << 20,
             metrics_interval: Duration::from_secs(10),
@@ -269,6 +278,12 @@ impl Config {
             let allowed =
                 "a node that is no member founds no cluster: name at least one other node";
             return Err(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
+        }
+        if let Some(dir) = &self.data_dir
+            && !roles::follows_log(&self.roles)
+        {
+            let allowed = "a node with these roles keeps no part of the control log: leave it out";
+            return Err(ConfigError::value("data_dir", dir.display(), allowed));
         }
         if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
             return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
@@ -360,6 +375,16 @@ mod tests {
                 },
                 "seeds",
                 "[\"a:1\"]",
+            ),
+            (
+                Config {
+                    roles: [Role::Observer].into(),
+                    seeds: vec!["a:1".into()],
+                    data_dir: Some("/d".into()),
+                    ..ok()
+                },
+                "data_dir",
+                "/d",
             ),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
             (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "2097152"),

@@ -84,6 +84,8 @@ mod tests {
                 roles: BTreeSet::from([Role::Member]),
                 tags: BTreeMap::new(),
                 revision: 0,
+                starts: 1,
+                process: 0,
             };
             view.admit(1, Timestamp::default(), info);
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::config::ConfigError;
+use crate::data_dir::DataDirError;
 
 /// Why [`ClusterBuilder::start`](crate::ClusterBuilder::start) failed. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum StartError {
     /// A setting cannot be used. Correct it.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The data directory cannot be used. A person must act.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// The node cannot listen at its address. Choose another, or end who uses it.
     #[error("cannot listen at {addr}: {error}")]
     Listen {

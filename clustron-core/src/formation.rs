@@ -16,6 +16,7 @@ use crate::error::StartError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
+use crate::view::NodeState;
 
 /// How long a node without a cluster waits before it greets the others again: at first hardly,
 /// since they may be starting at this very moment, then longer and longer.
@@ -61,6 +62,8 @@ pub(crate) struct Formation {
     bootstrap: Mutex<Bootstrap>,
     seeds: Vec<String>,
     agreed: watch::Receiver<Arc<Agreed>>,
+    /// The cluster that this node belonged to when its process before this one ended.
+    was_in: Option<ClusterId>,
 }
 
 /// What became of a seed address.
@@ -82,6 +85,7 @@ impl Formation {
         expect: usize,
     ) -> Arc<Self> {
         let local = control.local.clone();
+        let was_in = local.cluster_id();
         let formation = Arc::new(Self {
             // A round of greetings may take as long as the slowest seed takes to fail.
             bootstrap: Mutex::new(Bootstrap::new(
@@ -96,6 +100,7 @@ impl Formation {
             started: Instant::now(),
             messenger: messenger.clone(),
             seeds,
+            was_in,
         });
         let this = formation.clone();
         messenger.on_request(move |from, Greet(greeting)| {
@@ -112,6 +117,9 @@ impl Formation {
 
     /// Works until this node is in the view of a cluster, or has to start over.
     pub(crate) async fn run(&self) -> Result<Formed, StartError> {
+        if let Some(cluster) = self.was_in {
+            return self.come_back(cluster).await;
+        }
         let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
         let mut committed_at = None;
         let mut join_via = None;
@@ -163,6 +171,34 @@ impl Formation {
         }
     }
 
+    /// Brings a node back that has kept its state. It belongs to this cluster for good, so it waits
+    /// for as long as it takes until the others are there, too.
+    async fn come_back(&self, cluster: ClusterId) -> Result<Formed, StartError> {
+        let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
+        let (mut via, mut said_at, mut pause) = (None, Instant::now(), GREET_AGAIN_FIRST);
+        while !self.is_in() {
+            self.greet_all(&mut seeds).await;
+            self.check_refusals(&seeds)?;
+            if let Some(target) = via.take().or_else(|| self.somebody()) {
+                via = Some(self.join(target, cluster).await?).filter(|next| *next != target);
+            }
+            if said_at.elapsed() > SAY_EVERY {
+                said_at = Instant::now();
+                let voters: Vec<String> =
+                    self.control.voters().iter().map(ToString::to_string).collect();
+                tracing::warn!(
+                    %cluster,
+                    ?voters,
+                    unreachable_seeds = ?failures(&seeds),
+                    "waiting for a majority of the voters to be there again"
+                );
+            }
+            self.pause(pause).await;
+            pause = (pause * 3 / 2).min(GREET_AGAIN_MAX);
+        }
+        Ok(Formed::Yes)
+    }
+
     /// Brings the node back in whenever the others have put it out although it lives. Whoever is
     /// out is told nothing any more, so a node that hears no leader for long asks by itself.
     pub(crate) async fn stay_in(self: Arc<Self>, mut refuted: watch::Receiver<Incarnation>) {
@@ -195,8 +231,11 @@ impl Formation {
         self.control.agreed_now()
     }
 
+    /// Whether the view has this very process.
     fn is_in(&self) -> bool {
-        self.agreed_now().view.is_alive(self.local.id)
+        let agreed = self.agreed_now();
+        let record = agreed.view.node(self.local.id).filter(|r| r.state == NodeState::Alive);
+        record.is_some_and(|record| record.info.starts == self.local.starts)
     }
 
     /// Whether the others have put this node out, or may have, as nobody has led it for so long.
@@ -205,13 +244,13 @@ impl Formation {
         let Some(record) = record else { return true };
         match record.state {
             // This node does not leave, or it would not ask: somebody was wrong.
-            crate::NodeState::Left | crate::NodeState::Down => {
+            NodeState::Left | NodeState::Down => {
                 self.local.raise_incarnation(record.info.incarnation.next());
                 true
             }
             // Whoever does not follow the log is told by members, of its own end too.
-            crate::NodeState::Alive if self.control.following().is_some() => false,
-            crate::NodeState::Alive => leaderless > self.timing.leader_silence,
+            NodeState::Alive if self.control.following().is_some() => false,
+            NodeState::Alive => leaderless > self.timing.leader_silence,
         }
     }
 
@@ -223,6 +262,7 @@ impl Formation {
             view.alive().filter(|n| n.id != self.local.id).cloned().collect();
         if others.is_empty() {
             others = self.lock().acquaintances().cloned().collect();
+            others.extend(self.control.group());
         }
         let turn = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
         let chosen = others.get(turn % others.len().max(1))?;
@@ -336,13 +376,7 @@ impl Formation {
     }
 
     fn say(&self, lacking: usize, seeds: &BTreeMap<String, Seed>) {
-        let failed: Vec<String> = seeds
-            .iter()
-            .filter_map(|(addr, seed)| match seed {
-                Seed::Failed { reason, .. } => Some(format!("{addr}: {reason}")),
-                Seed::Node(_) | Seed::Itself => None,
-            })
-            .collect();
+        let failed = failures(seeds);
         let founds = self.local.node().votes();
         let what = bootstrap::waiting_for(founds, lacking);
         tracing::warn!(unreachable_seeds = ?failed, "waiting for {what}");
@@ -363,4 +397,13 @@ impl Formation {
     fn lock(&self) -> MutexGuard<'_, Bootstrap> {
         self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which seeds could not be reached, and why, for people.
+fn failures(seeds: &BTreeMap<String, Seed>) -> Vec<String> {
+    let failed = seeds.iter().filter_map(|(addr, seed)| match seed {
+        Seed::Failed { reason, .. } => Some(format!("{addr}: {reason}")),
+        Seed::Node(_) | Seed::Itself => None,
+    });
+    failed.collect()
 }

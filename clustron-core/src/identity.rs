@@ -275,6 +275,12 @@ pub struct NodeInfo {
     /// How often the node has changed its roles and tags since it started. Of two descriptions of
     /// a node the one with the higher revision is the newer.
     pub revision: u64,
+    /// How often a process has started with this identity, this one included: 1, unless the node
+    /// keeps its state on disk. Whatever an earlier process was doing ended with it.
+    pub starts: u64,
+    /// A random number of the process. Two processes with the same number of starts have copies of
+    /// one data directory.
+    pub process: u64,
 }
 
 impl NodeInfo {

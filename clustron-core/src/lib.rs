@@ -64,6 +64,7 @@ mod collect;
 mod config;
 mod control;
 mod cut;
+mod data_dir;
 mod describe;
 mod detection;
 mod election;
@@ -98,6 +99,7 @@ pub use config::{Config, ConfigError, Timing};
 pub use control::{
     Applied, COMMAND_BYTES_MAX, ProposeError, Rejection, Replicated, ReplicatedState,
 };
+pub use data_dir::DataDirError;
 pub use describe::DescribeError;
 pub use error::{ShutdownError, StartError};
 pub use identity::{

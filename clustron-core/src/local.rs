@@ -1,10 +1,11 @@
 //! What this node says about itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
 
 use crate::identity::{ClusterId, ClusterName, Incarnation, Metadata, NodeId, NodeInfo};
-use crate::messaging::{Hello, Lane};
+use crate::messaging::{Hello, Lane, Process};
+use crate::view::View;
 
 /// This node's own description. The identity is fixed; the incarnation rises when the node refutes
 /// that it is down, roles and tags change when the application says so, and the cluster id is
@@ -12,18 +13,39 @@ use crate::messaging::{Hello, Lane};
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) id: NodeId,
+    /// How often a process has started with this identity, this one included.
+    pub(crate) starts: u64,
     pub(crate) cluster: ClusterName,
     /// Whether the node was started as a member: only then did the others find that it runs all of
     /// the members' modules.
     pub(crate) may_vote: bool,
+    /// Whether the node keeps its part of the control log on disk.
+    durable: bool,
     modules: BTreeSet<String>,
     changing: RwLock<(NodeInfo, Option<ClusterId>)>,
+    /// The latest process of each node of the view.
+    processes: RwLock<BTreeMap<NodeId, Process>>,
 }
 
 impl Local {
-    pub(crate) fn new(cluster: ClusterName, node: NodeInfo, modules: BTreeSet<String>) -> Self {
-        let may_vote = node.votes();
-        Self { id: node.id, cluster, may_vote, modules, changing: RwLock::new((node, None)) }
+    /// A node that is in this cluster already, or in none yet.
+    pub(crate) fn new(
+        cluster: ClusterName,
+        cluster_id: Option<ClusterId>,
+        node: NodeInfo,
+        modules: BTreeSet<String>,
+        durable: bool,
+    ) -> Self {
+        Self {
+            id: node.id,
+            starts: node.starts,
+            cluster,
+            may_vote: node.votes(),
+            durable,
+            modules,
+            changing: RwLock::new((node, cluster_id)),
+            processes: RwLock::default(),
+        }
     }
 
     /// Records the cluster that this node belongs to. Returns the id in force, which is the first
@@ -78,10 +100,44 @@ impl Local {
         self.changing.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
+    /// Takes in which processes the nodes of the view have.
+    pub(crate) fn learn_processes(&self, view: &View) {
+        let nodes = view.nodes().map(|record| (record.info.id, Process::of(&record.info)));
+        *self.processes.write().unwrap_or_else(PoisonError::into_inner) = nodes.collect();
+    }
+
+    /// What to say to a node that this one connects to.
     pub(crate) fn hello(&self, lane: Lane, expects: Option<NodeId>) -> Hello {
         let (node, cluster_id) =
             self.changing.read().unwrap_or_else(PoisonError::into_inner).clone();
         let (cluster, modules) = (self.cluster.clone(), self.modules.clone());
-        Hello { cluster, cluster_id, node, modules, lane, expects }
+        let processes = self.processes.read().unwrap_or_else(PoisonError::into_inner);
+        let knows = expects.and_then(|id| processes.get(&id)).copied();
+        let durable = self.durable;
+        Hello { cluster, cluster_id, node, modules, lane, durable, expects, knows }
+    }
+
+    /// What to answer to a node that has connected.
+    pub(crate) fn answer(&self, peer: &Hello) -> Hello {
+        Hello { expects: None, ..self.hello(peer.lane, Some(peer.node.id)) }
+    }
+}
+
+#[cfg(test)]
+impl Local {
+    /// A member of no cluster yet.
+    pub(crate) fn of_test(cluster: ClusterName) -> Self {
+        let node = NodeInfo {
+            id: NodeId(1),
+            name: crate::NodeName::new("a").unwrap(),
+            incarnation: Incarnation(1),
+            addr: "a:1".to_owned(),
+            roles: BTreeSet::from([crate::Role::Member]),
+            tags: BTreeMap::new(),
+            revision: 0,
+            starts: 1,
+            process: 0,
+        };
+        Self::new(cluster, None, node, BTreeSet::new(), true)
     }
 }

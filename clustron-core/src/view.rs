@@ -47,6 +47,9 @@ pub struct NodeRecord {
     pub reason: String,
     /// With what the leader took it out, if that is how it went.
     pub removal: Option<Arc<Removal>>,
+    /// The log index that let the node's present process in. What an earlier entry granted it,
+    /// it granted to a process that has ended.
+    pub process_since: u64,
     /// The log index that put it there.
     pub since: u64,
     /// When that was, by the leader's clock.
@@ -154,7 +157,9 @@ impl View {
             let why = format!("replaced at its address by {info}");
             forgotten.extend(self.put_out(index, at, id, NodeState::Down, why, None));
         }
+        let known = self.nodes.get(&info.id).filter(|known| known.info.starts == info.starts);
         let record = NodeRecord {
+            process_since: known.map_or(index, |known| known.process_since),
             info,
             state: NodeState::Alive,
             reason: "joined".to_owned(),
@@ -229,6 +234,8 @@ mod tests {
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
             revision: 0,
+            starts: 1,
+            process: 0,
         }
     }
 

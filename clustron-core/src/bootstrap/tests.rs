@@ -16,6 +16,8 @@ fn info(id: u64, role: Role) -> NodeInfo {
         roles: BTreeSet::from([role]),
         tags: BTreeMap::new(),
         revision: 0,
+        starts: 1,
+        process: 0,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::log_store::MemoryLog;
+use super::log_store::Log;
 use super::rpc::AskPreVote;
 use super::types::Raft;
 use crate::election::{Effect, Election, Input, LogEnd, PreVote, Timing};
@@ -26,7 +26,7 @@ pub(crate) struct Campaign {
     local: Arc<Local>,
     messenger: Messenger,
     raft: Raft,
-    log: MemoryLog,
+    log: Log,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
 }
@@ -36,7 +36,7 @@ impl Campaign {
         timing: Timing,
         local: Arc<Local>,
         messenger: Messenger,
-        (raft, log): (Raft, MemoryLog),
+        (raft, log): (Raft, Log),
         metrics: Arc<CoreMetrics>,
         tasks: Tasks,
     ) -> Arc<Self> {

@@ -82,6 +82,20 @@ pub enum Rejection {
         /// What is known.
         current: Incarnation,
     },
+    /// The cluster has seen a later start of the node: what it keeps on disk is an old copy, which
+    /// may have forgotten what it promised.
+    #[error(
+        "start number {stale} of node {node} has passed, {current} is known: its data directory is \
+         an old copy; move it away and start the node with an empty one"
+    )]
+    OldState {
+        /// The node.
+        node: NodeId,
+        /// What the command carried.
+        stale: u64,
+        /// What is known.
+        current: u64,
+    },
     /// The node is not in the view, or no longer alive there.
     #[error("node {node} is not alive in the view")]
     NotAlive {

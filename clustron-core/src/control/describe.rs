@@ -83,6 +83,8 @@ mod tests {
                 roles,
                 tags,
                 revision: 3,
+                starts: 1,
+                process: 0,
             };
             view.admit(1, Timestamp::default(), info);
         }

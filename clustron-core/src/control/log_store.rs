@@ -1,4 +1,5 @@
-//! The control log in memory: the storage of a node whose identity is new at every start.
+//! The control log, and the latest vote. In memory alone they end with the process, and so does the
+//! node's identity; with a data directory both are on disk before anybody hears of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -6,11 +7,14 @@ use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{LogState, RaftLogReader};
+use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
 
 use super::command::Command;
+use super::log_disk::{Found, LogDisk, record};
 use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
+use crate::data_dir::{DataDir, DataDirError};
 use crate::election::LogEnd;
+use crate::local::Local;
 
 /// The most bytes of commands that one replication message carries; a single entry may be larger.
 /// A message that takes longer than the heartbeat interval is sent again, so it must be small.
@@ -20,12 +24,14 @@ const BATCH_BYTES: usize = 128 << 10;
 const ENTRY_BYTES: usize = 64;
 
 /// The log. Clones are the same log.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryLog {
+#[derive(Clone, Default)]
+pub(crate) struct Log {
     inner: Arc<Mutex<Inner>>,
+    /// Where it is written first, if it is to survive the process.
+    disk: Option<Arc<LogDisk>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     vote: Option<Vote>,
     committed: Option<LogId>,
@@ -33,7 +39,29 @@ struct Inner {
     entries: BTreeMap<u64, Entry>,
 }
 
-impl MemoryLog {
+impl Log {
+    /// The log that a data directory holds.
+    pub(crate) async fn open(
+        data: &Arc<DataDir>,
+        local: &Arc<Local>,
+    ) -> Result<Self, DataDirError> {
+        let (dir, local) = (data.clone(), local.clone());
+        let (disk, found) = data.call(move || LogDisk::open(dir, local)).await?;
+        let Found { vote, purged, entries } = found;
+        let entries = entries.into_iter().map(|entry| (entry.log_id.index, entry)).collect();
+        let inner = Inner { vote, committed: None, purged, entries };
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), disk: Some(Arc::new(disk)) })
+    }
+
+    /// Whether the log holds, or has held, the entry that made the cluster real.
+    pub(crate) fn knows_bootstrap(&self) -> bool {
+        let inner = self.lock();
+        let founding = |entry: &Entry| {
+            matches!(entry.payload, openraft::EntryPayload::Normal(Command::Bootstrap { .. }))
+        };
+        inner.purged.is_some() || inner.entries.values().any(founding)
+    }
+
     /// How far the log reaches.
     pub(crate) fn end(&self) -> LogEnd {
         let inner = self.lock();
@@ -42,12 +70,17 @@ impl MemoryLog {
             .map_or(LogEnd::default(), |id| LogEnd { term: id.leader_id.term, index: id.index })
     }
 
+    /// Up to where entries were given up.
+    pub(crate) fn purged(&self) -> Option<u64> {
+        self.lock().purged.map(|id| id.index)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl RaftLogReader<TypeConfig> for MemoryLog {
+impl RaftLogReader<TypeConfig> for Log {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,
         range: RB,
@@ -71,7 +104,7 @@ impl RaftLogReader<TypeConfig> for MemoryLog {
     }
 }
 
-impl RaftLogStorage<TypeConfig> for MemoryLog {
+impl RaftLogStorage<TypeConfig> for Log {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
@@ -85,6 +118,11 @@ impl RaftLogStorage<TypeConfig> for MemoryLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        if let Some(disk) = &self.disk {
+            let vote = *vote;
+            let saved = disk.call(move |disk| disk.save_vote(&vote)).await;
+            saved.map_err(|error| StorageIOError::write_vote(AnyError::error(error)))?;
+        }
         self.lock().vote = Some(*vote);
         Ok(())
     }
@@ -93,6 +131,7 @@ impl RaftLogStorage<TypeConfig> for MemoryLog {
         Ok(self.lock().vote)
     }
 
+    // Not on disk: after a start the leader says what is committed, which is safe, only later.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
         self.lock().committed = committed;
         Ok(())
@@ -111,17 +150,35 @@ impl RaftLogStorage<TypeConfig> for MemoryLog {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
+        let entries: Vec<Entry> = entries.into_iter().collect();
+        if let (Some(disk), Some(first)) = (&self.disk, entries.first()) {
+            let first = first.log_id.index;
+            let records: Result<Vec<_>, _> = entries.iter().map(record).collect();
+            let written = match records {
+                Ok(records) => disk.call(move |disk| disk.append(first, &records)).await,
+                Err(error) => Err(error),
+            };
+            written.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        }
         self.lock().entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
         callback.log_io_completed(Ok(()));
         Ok(())
     }
 
     async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
+        if let Some(disk) = &self.disk {
+            let cut = disk.call(move |disk| disk.truncate(from.index)).await;
+            cut.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        }
         self.lock().entries.split_off(&from.index);
         Ok(())
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        if let Some(disk) = &self.disk {
+            let purged = disk.call(move |disk| disk.purge(upto)).await;
+            purged.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        }
         let mut inner = self.lock();
         inner.purged = inner.purged.max(Some(upto));
         inner.entries = inner.entries.split_off(&(upto.index + 1));

@@ -12,10 +12,13 @@ use tokio::sync::watch;
 use super::command::{Command, Rejection, Response};
 use super::replicated::{AnyReplicated, Applied};
 use super::snapshot;
+use super::snapshot_file::SnapshotFile;
 use super::state::Agreed;
 use super::types::{
     Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
+use crate::codec::CodecError;
+use crate::data_dir::DataDirError;
 use crate::tasks::Tasks;
 
 /// The modules of a node by name.
@@ -29,6 +32,8 @@ pub(crate) struct Machine {
     applied: Option<LogId>,
     membership: StoredMembership,
     snapshot: Option<Snapshot>,
+    /// Where snapshots survive the process, if they are to.
+    file: Option<SnapshotFile>,
     /// Shows the agreed state to the rest of the node after every change of it.
     shown: watch::Sender<Arc<Agreed>>,
     /// Shows how far this node has applied the log.
@@ -51,9 +56,26 @@ impl Machine {
             applied: None,
             membership: StoredMembership::default(),
             snapshot: None,
+            file: None,
             shown,
             applied_index,
         }
+    }
+
+    /// The same, from where the snapshot in a data directory ends.
+    pub(crate) async fn open(mut self, file: SnapshotFile) -> Result<Self, DataDirError> {
+        if let Some(Snapshot { meta, snapshot }) = file.load().await? {
+            let states = self.decode(&meta, &snapshot);
+            let states = states.map_err(|error| file.damaged(&error))?;
+            self.put(meta, snapshot, states);
+        }
+        self.file = Some(file);
+        Ok(self)
+    }
+
+    /// The place of the log up to which the snapshot has everything.
+    pub(crate) fn snapshot_index(&self) -> Option<u64> {
+        self.snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
     }
 
     fn apply_command(&mut self, index: u64, command: Command) -> Response {
@@ -119,7 +141,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { built: self.build() }
+        Builder { built: self.build(), file: self.file.clone() }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<Bytes>, StorageError> {
@@ -131,33 +153,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
         meta: &SnapshotMeta,
         data: Box<Bytes>,
     ) -> Result<(), StorageError> {
-        let failed = |e: &dyn std::error::Error| {
-            StorageIOError::read_snapshot(Some(meta.signature()), openraft::AnyError::error(e))
-        };
-        let index = meta.last_log_id.map_or(0, |id| id.index);
-        // Everything is decoded before anything is changed.
-        let (agreed, states) = snapshot::split(&data).map_err(|e| failed(&e))?;
-        if let Some(name) = self.modules.keys().find(|name| !states.contains_key(**name)) {
-            // To go on with an old state at the new index would be to diverge unseen.
-            return Err(failed(&MissingModule((*name).to_owned())).into());
+        let states = self.decode(meta, &data).map_err(|error| {
+            StorageIOError::read_snapshot(Some(meta.signature()), openraft::AnyError::error(error))
+        })?;
+        let snapshot = Snapshot { meta: meta.clone(), snapshot: data };
+        if let Some(file) = &self.file {
+            // Before the log gives up what the snapshot stands for.
+            file.save(&snapshot).await?;
         }
-        let mut restored = vec![];
-        for (name, state) in states {
-            match self.modules.get(name.as_str()) {
-                Some(module) => {
-                    restored.push(module.restore(index, &state).map_err(|e| failed(&e))?);
-                }
-                // A client or observer runs fewer modules than the members.
-                None => tracing::debug!(module = name, "left out of the snapshot"),
-            }
-        }
-        self.check_alive().map_err(|error| failed(&error))?;
-        restored.into_iter().for_each(|put| put());
-        self.agreed = agreed;
-        (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
-        self.snapshot = Some(Snapshot { meta: meta.clone(), snapshot: data });
-        self.shown.send_replace(Arc::new(self.agreed.clone()));
-        self.applied_index.send_replace(index);
+        self.put(snapshot.meta, snapshot.snapshot, states);
         Ok(())
     }
 
@@ -171,6 +175,37 @@ impl Machine {
     /// the node's next attempt to join.
     fn check_alive(&self) -> Result<(), Ended> {
         if self.tasks.is_cancelled() { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Reads a snapshot without changing anything.
+    fn decode(&self, meta: &SnapshotMeta, data: &Bytes) -> Result<States, Unusable> {
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        let (agreed, states) = snapshot::split(data)?;
+        if let Some(name) = self.modules.keys().find(|name| !states.contains_key(**name)) {
+            // To go on with an old state at the new index would be to diverge unseen.
+            return Err(Unusable::MissingModule((*name).to_owned()));
+        }
+        let mut restored = vec![];
+        for (name, state) in states {
+            match self.modules.get(name.as_str()) {
+                Some(module) => restored.push(module.restore(index, &state)?),
+                // A client or observer runs fewer modules than the members.
+                None => tracing::debug!(module = name, "left out of the snapshot"),
+            }
+        }
+        self.check_alive()?;
+        Ok(States { agreed, restored })
+    }
+
+    /// Puts what was read in place.
+    fn put(&mut self, meta: SnapshotMeta, data: Box<Bytes>, states: States) {
+        states.restored.into_iter().for_each(|put| put());
+        self.agreed = states.agreed;
+        (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        self.snapshot = Some(Snapshot { meta, snapshot: data });
+        self.shown.send_replace(Arc::new(self.agreed.clone()));
+        self.applied_index.send_replace(index);
     }
 
     #[expect(clippy::result_large_err, reason = "openraft's error, in openraft's trait")]
@@ -195,31 +230,56 @@ impl Machine {
     }
 }
 
+/// What a snapshot holds, ready to be put in place.
+struct States {
+    agreed: Agreed,
+    restored: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Why a snapshot cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the snapshot lacks the state of module {0:?}, which runs here: who sent it does not run it"
-)]
-struct MissingModule(String);
+enum Unusable {
+    #[error(
+        "the snapshot lacks the state of module {0:?}, which runs here: who made it did not run it"
+    )]
+    MissingModule(String),
+    #[error(transparent)]
+    Damaged(#[from] snapshot::SnapshotError),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the node has ended")]
 struct Ended;
 
-/// Hands over a snapshot that was taken when it was asked for.
+/// Hands over a snapshot that was taken when it was asked for, once it is where it has to be.
 pub(crate) struct Builder {
     built: Result<Snapshot, StorageError>,
+    file: Option<SnapshotFile>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        self.built.clone()
+        let snapshot = self.built.clone()?;
+        if let Some(file) = &self.file {
+            file.save(&snapshot).await?;
+        }
+        Ok(snapshot)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::log_store::MemoryLog;
+    use super::super::log_store::Log;
     use super::*;
+    use crate::chance::Chance;
+    use crate::data_dir::{Calls, DataDir};
+    use crate::identity::ClusterName;
+    use crate::local::Local;
+    use clustron_wal::SimDisk;
     use openraft::testing::{StoreBuilder, Suite};
 
     // The suite numbers its nodes.
@@ -229,22 +289,39 @@ mod tests {
         }
     }
 
+    fn machine() -> Machine {
+        let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
+        Machine::new(Arc::default(), Tasks::default(), shown, applied)
+    }
+
     struct InMemory;
 
-    impl StoreBuilder<TypeConfig, MemoryLog, Machine> for InMemory {
-        async fn build(&self) -> Result<((), MemoryLog, Machine), StorageError> {
-            let machine = Machine::new(
-                Arc::default(),
-                Tasks::default(),
-                watch::Sender::default(),
-                watch::Sender::default(),
-            );
-            Ok(((), MemoryLog::default(), machine))
+    impl StoreBuilder<TypeConfig, Log, Machine> for InMemory {
+        async fn build(&self) -> Result<((), Log, Machine), StorageError> {
+            Ok(((), Log::default(), machine()))
         }
     }
 
     #[test]
-    fn the_storage_passes_openrafts_own_suite() {
+    fn storage_in_memory_passes_openrafts_own_suite() {
         Suite::test_all(InMemory).unwrap();
+    }
+
+    struct OnDisk;
+
+    impl StoreBuilder<TypeConfig, Log, Machine> for OnDisk {
+        async fn build(&self) -> Result<((), Log, Machine), StorageError> {
+            let cluster = ClusterName::new("orders").unwrap();
+            let (disk, chance) = (Arc::new(SimDisk::new(0)), Chance::seeded(0));
+            let data = DataDir::open(disk, Calls::Pool, &cluster, None, &chance).unwrap();
+            let (data, local) = (Arc::new(data), Arc::new(Local::of_test(cluster)));
+            let log = Log::open(&data, &local).await.unwrap();
+            Ok(((), log, machine().open(SnapshotFile::new(data)).await.unwrap()))
+        }
+    }
+
+    #[test]
+    fn storage_on_disk_passes_openrafts_own_suite() {
+        Suite::test_all(OnDisk).unwrap();
     }
 }

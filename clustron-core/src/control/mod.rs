@@ -9,6 +9,7 @@ mod command;
 mod describe;
 mod hand_over;
 mod handlers;
+mod log_disk;
 mod log_store;
 mod machine;
 mod network;
@@ -18,6 +19,7 @@ mod reign;
 mod replicated;
 mod rpc;
 mod snapshot;
+mod snapshot_file;
 mod state;
 mod types;
 
@@ -36,7 +38,7 @@ pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
 use handlers::Assembly;
-use log_store::MemoryLog;
+use log_store::Log;
 use machine::Machine;
 pub(crate) use machine::Modules;
 use network::{Answers, Peers};
@@ -44,11 +46,13 @@ pub use propose::ProposeError;
 pub(crate) use replicated::AnyReplicated;
 pub use replicated::{Applied, Replicated, ReplicatedState};
 pub(crate) use rpc::{Join, JoinReply};
+use snapshot_file::SnapshotFile;
 pub(crate) use state::Agreed;
 use types::{Metrics, Raft};
 
 use crate::chance::Chance;
 use crate::config::Timing;
+use crate::data_dir::DataDir;
 use crate::election::Input;
 use crate::error::StartError;
 use crate::follow::{Following, Told};
@@ -111,26 +115,55 @@ pub(crate) struct ControlParts {
     pub(crate) voters_max: usize,
     pub(crate) messenger: Messenger,
     pub(crate) modules: Arc<Modules>,
+    pub(crate) storage: Storage,
     pub(crate) outlook: Outlook,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) tasks: Tasks,
 }
 
+/// Where the control plane keeps what it must not forget.
+#[derive(Default)]
+pub(crate) struct Storage {
+    log: Log,
+    snapshots: Option<SnapshotFile>,
+}
+
+impl Storage {
+    /// What a data directory holds.
+    pub(crate) async fn open(data: &Arc<DataDir>, local: &Arc<Local>) -> Result<Self, StartError> {
+        let log = Log::open(data, local).await?;
+        Ok(Self { log, snapshots: Some(SnapshotFile::new(data.clone())) })
+    }
+
+    /// Whether the cluster is known to have become real.
+    pub(crate) fn knows_bootstrap(&self) -> bool {
+        self.log.knows_bootstrap()
+    }
+}
+
 impl Control {
-    /// Starts an empty control plane that waits to be formed or joined.
+    /// Starts a control plane from what is stored; an empty one waits to be formed or joined.
     pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
         let ControlParts { local, clock, chance, timing, voters_max, .. } = parts;
-        let ControlParts { messenger, modules, outlook, metrics, tasks, .. } = parts;
+        let ControlParts { messenger, modules, storage, outlook, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
-        let log = MemoryLog::default();
+        let Storage { log, snapshots } = storage;
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
             .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
-        let machine = Machine::new(modules, tasks.clone(), agreed_tx, applied_tx);
+        let mut machine = Machine::new(modules, tasks.clone(), agreed_tx, applied_tx);
+        if let Some(file) = snapshots {
+            machine = machine.open(file.clone()).await?;
+            if log.purged() > machine.snapshot_index() {
+                let (purged, reaches) = (log.purged(), machine.snapshot_index());
+                let what = format!("it reaches to {reaches:?}, the log begins after {purged:?}");
+                return Err(file.damaged(&what).into());
+            }
+        }
         let network = Peers {
             local: local.clone(),
             messenger: messenger.clone(),
@@ -141,6 +174,12 @@ impl Control {
         let raft = Raft::new(local.id, config, network, log.clone(), machine)
             .await
             .map_err(|e| failed(&e))?;
+        // Where the others were when this node last knew.
+        for (id, node) in raft.metrics().borrow().membership_config.nodes() {
+            if let Some(info) = node.info.as_ref().filter(|_| *id != local.id) {
+                messenger.learn_address(*id, &info.addr);
+            }
+        }
         let campaign = Campaign::new(
             timing.election(),
             local.clone(),
@@ -177,6 +216,7 @@ impl Control {
         control.register_handlers();
         control.tasks.spawn("leader duties", control.clone().serve_when_elected());
         control.tasks.spawn("voter list", control.clone().follow_voters());
+        control.tasks.spawn("processes of nodes", control.clone().follow_processes());
         Ok(control)
     }
 
@@ -358,6 +398,24 @@ impl Control {
             ages.get(voters.len() / 2).copied().unwrap_or(Duration::MAX)
         };
         configs.iter().map(of_majority).max().unwrap_or(Duration::MAX)
+    }
+
+    /// Has the handshake know which process each node has.
+    async fn follow_processes(self: Arc<Self>) {
+        let mut agreed = self.agreed();
+        loop {
+            self.local.learn_processes(&agreed.borrow_and_update().clone().view);
+            if agreed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The other nodes of the group, as the log has them: where to ask before anything is agreed.
+    pub(crate) fn group(&self) -> Vec<NodeInfo> {
+        let metrics = self.raft.metrics().borrow().clone();
+        let nodes = metrics.membership_config.nodes().filter_map(|(_, node)| node.info.clone());
+        nodes.filter(|node| node.id != self.local.id).collect()
     }
 
     /// Keeps the campaign told of who votes.

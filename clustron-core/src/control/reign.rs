@@ -200,6 +200,13 @@ impl Control {
         Ok(epoch)
     }
 
+    /// Whether the view still has the process of this node that ended before this one.
+    fn has_restarted(&self) -> bool {
+        let agreed = self.agreed_now();
+        let record = agreed.view.node(self.local.id);
+        record.is_some_and(|record| record.info.starts < self.local.starts)
+    }
+
     async fn readmit(&self) {
         let admit = Command::Admit { node: self.local.node(), at: self.clock.now() };
         if let Err(error) = self.propose_here(admit, CHANGE_DEADLINE).await {
@@ -224,6 +231,9 @@ impl Control {
             self.mark_down(epoch, &looks).await;
             self.mark_left().await;
             self.commit_descriptions().await;
+            if self.has_restarted() {
+                self.readmit().await;
+            }
             if self.is_no_member() {
                 self.hand_over(HAND_OVER_DEADLINE).await;
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Rejection, Removed, Response};
 use crate::identity::{ClusterId, Epoch, NodeId};
+use crate::messaging::Process;
 use crate::opinion::Removal;
 use crate::roles;
 use crate::view::{Activation, NodeState, View};
@@ -91,6 +92,10 @@ impl Agreed {
             }
             Command::Admit { mut node, at } => {
                 if let Some(known) = self.view.node(node.id) {
+                    if !Process::of(&known.info).allows(Process::of(&node)) {
+                        let (stale, current) = (node.starts, known.info.starts);
+                        return Err(Rejection::OldState { node: node.id, stale, current });
+                    }
                     let (stale, current) = (node.incarnation, known.info.incarnation);
                     let alive = known.state == NodeState::Alive;
                     // A request that was long on its way takes back nothing.
@@ -199,6 +204,8 @@ mod tests {
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
             revision: 0,
+            starts: 1,
+            process: 0,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::identity::{ClusterId, ClusterName, NodeId, NodeInfo};
 use crate::transport::Stream;
 
 /// The version of everything after the preamble.
-pub(crate) const PROTOCOL_VERSION: u8 = 2;
+pub(crate) const PROTOCOL_VERSION: u8 = 3;
 
 const MAGIC: &[u8; 7] = b"CLUSTRN";
 
@@ -52,8 +52,30 @@ pub(crate) struct Hello {
     pub(crate) node: NodeInfo,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) lane: Lane,
+    /// Whether the node keeps its part of the control log on disk.
+    pub(crate) durable: bool,
     /// Whom the initiator means to reach; `None` when it only knows an address.
     pub(crate) expects: Option<NodeId>,
+    /// The latest process of the other one that the sender knows, if it knows any.
+    pub(crate) knows: Option<Process>,
+}
+
+/// A process of a node: how often the node has started with it, and its own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) starts: u64,
+    pub(crate) number: u64,
+}
+
+impl Process {
+    pub(crate) fn of(node: &NodeInfo) -> Self {
+        Self { starts: node.starts, number: node.process }
+    }
+
+    /// Whether the other process may follow this one, or be this one.
+    pub(crate) fn allows(self, other: Self) -> bool {
+        other.starts > self.starts || other == self
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,6 +135,32 @@ pub enum Refusal {
         initiator: String,
         /// Its modules.
         initiator_modules: BTreeSet<String>,
+    },
+    /// Of two members one keeps the control log on disk and the other in memory.
+    #[error(
+        "{durable} keeps its state on disk, {volatile} keeps it in memory only: give all members a \
+         data directory, or none"
+    )]
+    OtherStorage {
+        /// The node that has a data directory.
+        durable: String,
+        /// The node that has none.
+        volatile: String,
+    },
+    /// The node's state on disk is older than what the cluster has seen of it: a copy, or a backup
+    /// that was put back. It may have forgotten what it promised.
+    #[error(
+        "{node} says that this is its start number {starts}, but it has been seen in its start \
+         number {known} already: its data directory is an old copy. Move the directory away and start the node with \
+         an empty one; it joins as a new node"
+    )]
+    OldState {
+        /// The node.
+        node: String,
+        /// What it says.
+        starts: u64,
+        /// What the other node knows.
+        known: u64,
     },
     /// Another node lives at this address now, so the one that was meant is gone from there.
     #[error("{acceptor} answers where node {expected} was expected")]
@@ -253,6 +301,20 @@ fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
     {
         let (acceptor, initiator) = names();
         return Err(Refusal::OtherClusterId { acceptor, acceptor_id, initiator, initiator_id });
+    }
+    for (hello, known) in [(acceptor, initiator.knows), (initiator, acceptor.knows)] {
+        if let Some(known) = known.filter(|known| !known.allows(Process::of(&hello.node))) {
+            let (node, starts) = (hello.node.to_string(), hello.node.starts);
+            return Err(Refusal::OldState { node, starts, known: known.starts });
+        }
+    }
+    if acceptor.node.votes() && initiator.node.votes() && acceptor.durable != initiator.durable {
+        let (acceptor_name, initiator_name) = names();
+        let (durable, volatile) = match acceptor.durable {
+            true => (acceptor_name, initiator_name),
+            false => (initiator_name, acceptor_name),
+        };
+        return Err(Refusal::OtherStorage { durable, volatile });
     }
     let (a, i) = (&acceptor.modules, &initiator.modules);
     let fits = match (acceptor.node.votes(), initiator.node.votes()) {

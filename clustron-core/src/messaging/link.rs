@@ -198,6 +198,8 @@ impl Shared {
             Refusal::OtherCluster { .. }
             | Refusal::OtherClusterId { .. }
             | Refusal::Description { .. }
+            | Refusal::OtherStorage { .. }
+            | Refusal::OldState { .. }
             | Refusal::OtherModules { .. } => {
                 self.metrics.handshakes_refused.inc();
                 tracing::warn!(%refusal, "a node was refused");

@@ -41,7 +41,7 @@ impl Messenger {
 }
 
 async fn take_in(shared: &Arc<Shared>, stream: Box<dyn Stream>, from: &str) {
-    let answer = |peer: &handshake::Hello| shared.local.hello(peer.lane, None);
+    let answer = |peer: &handshake::Hello| shared.local.answer(peer);
     let shaking = handshake::accept(stream, answer, shared.frame_bytes_max);
     let result = tokio::time::timeout(shared.connect_timeout, shaking)
         .await

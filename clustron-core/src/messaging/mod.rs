@@ -24,7 +24,7 @@ pub use error::{MessageError, Outcome};
 pub(crate) use handlers::Handlers;
 pub use handlers::{Message, Request};
 pub use handshake::Refusal;
-pub(crate) use handshake::{HandshakeError, Hello, Lane};
+pub(crate) use handshake::{HandshakeError, Hello, Lane, Process};
 pub(crate) use link::DialError;
 use link::Link;
 

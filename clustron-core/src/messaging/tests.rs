@@ -45,8 +45,10 @@ async fn node_over(
         roles: BTreeSet::from([Role::Member]),
         tags: BTreeMap::new(),
         revision: 0,
+        starts: 1,
+        process: 0,
     };
-    let local = Local::new(ClusterName::new("test").unwrap(), info, BTreeSet::new());
+    let local = Local::new(ClusterName::new("test").unwrap(), None, info, BTreeSet::new(), false);
     let config =
         MessengerConfig { connect_timeout: Duration::from_secs(1), frame_bytes_max: 1 << 20 };
     let (messenger, news) = Messenger::new(

@@ -4,6 +4,7 @@
 mod crashes;
 mod cuts;
 mod describing;
+mod disk;
 mod flapping;
 mod formation;
 mod leaving;

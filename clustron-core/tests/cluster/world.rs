@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clustron_core::{
     Activation, Applied, Cluster, ClusterStatus, Config, Installer, MemoryNetwork, Module, NodeId,
-    NodeState, Replicated, ReplicatedState, Role, Transport,
+    NodeState, Replicated, ReplicatedState, Role, StartError, Transport,
 };
 use futures::future::{join_all, select_all};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 /// Longer than anything takes, however busy the machine is.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -102,25 +104,43 @@ impl Member {
 pub(crate) struct World {
     pub(crate) network: MemoryNetwork,
     pub(crate) config: Config,
+    /// Where each host has a data directory, in a world whose nodes keep what they know.
+    pub(crate) folder: Option<TempDir>,
 }
 
 impl World {
     /// A world whose nodes look for each other at these hosts.
     pub(crate) fn new(seeds: &[&str]) -> Self {
         let seeds = seeds.iter().map(|host| address(host)).collect();
-        Self { network: MemoryNetwork::new(), config: Config { seeds, ..Config::local() } }
+        let config = Config { seeds, ..Config::local() };
+        Self { network: MemoryNetwork::new(), config, folder: None }
+    }
+
+    /// The same, whose nodes keep their part of the log on disk.
+    pub(crate) fn on_disk(seeds: &[&str]) -> Self {
+        Self { folder: Some(tempfile::tempdir().expect("a folder")), ..Self::new(seeds) }
+    }
+
+    /// Where a host has its data directory.
+    pub(crate) fn data_dir(&self, host: &str) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.path().join(host))
     }
 
     /// Starts a node, and waits until it is part of a cluster.
     pub(crate) async fn start(&self, host: &str) -> Member {
-        let config =
-            Config { name: Some(host.to_owned()), listen: address(host), ..self.config.clone() };
+        let member = self.try_start(host).await;
+        member.unwrap_or_else(|error| panic!("{host} did not start: {error}"))
+    }
+
+    /// The same for one that may be refused.
+    pub(crate) async fn try_start(&self, host: &str) -> Result<Member, StartError> {
+        let (name, listen, data_dir) = (Some(host.to_owned()), address(host), self.data_dir(host));
+        let config = Config { name, listen, data_dir, ..self.config.clone() };
         let mut builder =
             Cluster::builder("test").config(config).transport(self.network.host(host));
         let tally = builder.install(TallyModule);
-        let cluster = within(&format!("the start of {host}"), builder.start()).await;
-        let cluster = cluster.unwrap_or_else(|error| panic!("{host} did not start: {error}"));
-        Member { host: host.to_owned(), cluster, tally }
+        let cluster = within(&format!("the start of {host}"), builder.start()).await?;
+        Ok(Member { host: host.to_owned(), cluster, tally })
     }
 
     /// Starts a node without modules in these roles, and waits until it is part of a cluster.

@@ -85,6 +85,8 @@ pub(super) mod testing {
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
             revision: 0,
+            starts: 1,
+            process: 0,
         };
         ClusterStatus {
             node,

@@ -216,5 +216,7 @@ pub(super) fn info(node: NodeIndex, id: NodeId) -> NodeInfo {
         roles: [Role::Member].into(),
         tags: BTreeMap::new(),
         revision: 0,
+        starts: 1,
+        process: 0,
     }
 }

@@ -13,8 +13,18 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule { package: "clustron-core", may_use: &[], tests_may_use: &["clustron-testkit"] },
-    Rule { package: "clustron-testkit", may_use: &["clustron-core"], tests_may_use: &[] },
+    Rule { package: "clustron-wal", may_use: &[], tests_may_use: &[] },
+    Rule { package: "clustron-wal-fuzz", may_use: &["clustron-wal"], tests_may_use: &[] },
+    Rule {
+        package: "clustron-core",
+        may_use: &["clustron-wal"],
+        tests_may_use: &["clustron-testkit"],
+    },
+    Rule {
+        package: "clustron-testkit",
+        may_use: &["clustron-core", "clustron-wal"],
+        tests_may_use: &[],
+    },
     Rule {
         package: "clustron-scheduler",
         may_use: &["clustron-core"],
@@ -22,17 +32,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "clustron-samples",
-        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
+        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit", "clustron-wal"],
         tests_may_use: &[],
     },
     Rule {
         package: "clustron-benches",
-        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit"],
+        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit", "clustron-wal"],
         tests_may_use: &[],
     },
     Rule {
         package: "clustron-sim",
-        may_use: &["clustron-core", "clustron-testkit"],
+        may_use: &["clustron-core", "clustron-testkit", "clustron-wal"],
         tests_may_use: &[],
     },
     Rule { package: "xtask", may_use: &[], tests_may_use: &[] },

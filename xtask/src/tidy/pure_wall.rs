@@ -53,6 +53,9 @@ const PURE: &[&str] = &[
     "clustron-testkit/src/sim/streams.rs",
     "clustron-testkit/src/sim/time.rs",
     "clustron-testkit/src/sim/trace.rs",
+    "clustron-wal/src/format.rs",
+    "clustron-wal/src/frame.rs",
+    "clustron-wal/src/positions.rs",
 ];
 
 /// What pure code may not name, and what it does instead.

@@ -20,6 +20,8 @@ fn info(id: u64, incarnation: u64) -> NodeInfo {
         roles: BTreeSet::from([Role::Member]),
         tags: BTreeMap::new(),
         revision: 0,
+        starts: 1,
+        process: 0,
     }
 }
 

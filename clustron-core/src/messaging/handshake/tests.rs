@@ -15,10 +15,14 @@ fn hello(name: &str, id: u64) -> Hello {
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
             revision: 0,
+            starts: 1,
+            process: 0,
         },
         modules: BTreeSet::from(["scheduler".to_owned()]),
         lane: Lane::Control,
+        durable: false,
         expects: None,
+        knows: None,
     }
 }
 
@@ -115,6 +119,36 @@ async fn who_is_no_member_may_run_fewer_modules_than_members_and_never_others() 
 }
 
 #[tokio::test]
+async fn members_on_disk_and_in_memory_are_refused_and_a_client_in_memory_is_not() {
+    let durable = Hello { durable: true, ..hello("a", 1) };
+    for (a, b) in [(durable.clone(), hello("b", 2)), (hello("b", 2), durable.clone())] {
+        let text = refusal(a, b).await.to_string();
+        assert!(text.starts_with("a (0000000000000001 at a:1) keeps its state on disk"), "{text}");
+        assert!(text.contains("give all members a data directory, or none"), "{text}");
+    }
+    let client = with("c", 3, Role::Client, &["scheduler"]);
+    assert!(shake(client, durable).await.0.is_ok());
+}
+
+#[tokio::test]
+async fn a_node_whose_state_is_an_old_copy_is_refused_by_whoever_knows_better() {
+    let old = hello("a", 1);
+    let mut knows = hello("b", 2);
+    knows.knows = Some(Process { starts: 3, number: 9 });
+    for (a, b) in [(old.clone(), knows.clone()), (knows.clone(), old.clone())] {
+        let text = refusal(a, b).await.to_string();
+        assert!(text.contains("start number 1") && text.contains("start number 3"), "{text}");
+    }
+    let mut newer = old;
+    newer.node.starts = 3;
+    assert!(matches!(refusal(newer.clone(), knows.clone()).await, Refusal::OldState { .. }));
+    newer.node.process = 9;
+    assert!(shake(newer.clone(), knows.clone()).await.0.is_ok());
+    (newer.node.starts, newer.node.process) = (4, 10);
+    assert!(shake(newer, knows).await.0.is_ok());
+}
+
+#[tokio::test]
 async fn a_new_identity_at_an_old_address_is_told_apart() {
     let mut a = hello("a", 1);
     a.expects = Some(NodeId(77));
@@ -133,10 +167,10 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"CLUSTRN\x09").await.unwrap();
     let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
-    assert!(matches!(error, HandshakeError::Version { ours: 2, theirs: 9 }), "{error}");
+    assert!(matches!(error, HandshakeError::Version { ours: 3, theirs: 9 }), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"CLUSTRN\x02");
+    assert_eq!(told, b"CLUSTRN\x03");
 
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

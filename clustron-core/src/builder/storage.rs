@@ -1,0 +1,89 @@
+//! Who a node is when it starts, and what it remembers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clustron_wal::{Disk, FileDisk};
+use tokio::time::Instant;
+
+use super::ClusterBuilder;
+use crate::control::Storage;
+use crate::data_dir::{Calls, DataDir, DataDirError, Identity};
+use crate::error::StartError;
+use crate::identity::{ClusterName, NodeName};
+use crate::local::Local;
+
+/// How long a node waits for the one before it to let go of the data directory, and how often it
+/// looks: a process that was killed, or a node that was dropped, takes a moment to end.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+impl ClusterBuilder {
+    /// Takes the data directory, where one is configured.
+    pub(super) async fn open_data_dir(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<Option<Arc<DataDir>>, StartError> {
+        let Some((disk, calls)) = self.disk()? else { return Ok(None) };
+        let name = self.config.name.clone().map(NodeName::new).transpose();
+        let name = name.map_err(crate::ConfigError::from)?;
+        let until = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let (disk, calls) = (disk.clone(), calls.clone());
+            match DataDir::open(disk, calls, cluster, name.as_ref(), &self.chance) {
+                Ok(data) => return Ok(Some(Arc::new(data))),
+                Err(DataDirError::InUse { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(LOCK_AGAIN_AFTER).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn disk(&self) -> Result<Option<(Arc<dyn Disk>, Calls)>, StartError> {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = &self.sim_disk {
+            let (disk, knob) = (Arc::new(disk.clone()), disk.clone());
+            return Ok(Some((disk, Calls::InPlace(Arc::new(move || knob.latency())))));
+        }
+        let Some(path) = &self.config.data_dir else { return Ok(None) };
+        let disk = FileDisk::open(path).map_err(|e| DataDirError::io(path, "open", e))?;
+        Ok(Some((Arc::new(disk), Calls::Pool)))
+    }
+
+    /// Gives up an identity under which no cluster came about.
+    pub(super) async fn renounce(&self, data: &Option<Arc<DataDir>>) -> Result<(), StartError> {
+        let Some(data) = data else { return Ok(()) };
+        Ok(data.renounce(&self.chance).map_err(|error| data.failed(error))?)
+    }
+
+    /// Who this node is, and what it remembers.
+    pub(super) async fn open_storage(
+        &self,
+        cluster: &ClusterName,
+        listening_at: &str,
+        data: &Option<Arc<DataDir>>,
+    ) -> Result<(Arc<Local>, Storage), StartError> {
+        let local = |identity: Option<Identity>| -> Result<_, StartError> {
+            let (id, durable) = (identity.as_ref().and_then(|i| i.cluster), identity.is_some());
+            let node = self.describe(listening_at, identity)?;
+            Ok(Arc::new(Local::new(cluster.clone(), id, node, self.modules.clone(), durable)))
+        };
+        let Some(data) = data else { return Ok((local(None)?, Storage::default())) };
+        let known = local(Some(data.identity()))?;
+        let storage = Storage::open(data, &known).await?;
+        if known.cluster_id().is_none() || storage.knows_bootstrap() {
+            return Ok((known, storage));
+        }
+        // It ended while its cluster was being founded, or before it had joined it. What it has
+        // promised until then is forgotten together with its identity, as without a directory.
+        tracing::info!(
+            "the cluster had not come about when this node ended: starting as a new one"
+        );
+        drop(storage);
+        self.renounce(&Some(data.clone())).await?;
+        let fresh = local(Some(data.identity()))?;
+        let storage = Storage::open(data, &fresh).await?;
+        Ok((fresh, storage))
+    }
+}

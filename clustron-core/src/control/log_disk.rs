@@ -1,0 +1,140 @@
+//! The control log on disk: what a promise rests on.
+//!
+//! Everything here is durable when it returns. The entries stand in a segment log, one record each
+//! under its own index; the latest vote and the place up to which entries were given up stand in
+//! small files that are replaced as a whole. All of it is read once, at the start: the copy in
+//! memory, which a snapshot keeps short, serves every later reader.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use clustron_wal::{Options, Wal, WalError};
+use serde::de::DeserializeOwned;
+
+use super::types::{Entry, LogId, Vote};
+use crate::codec;
+use crate::data_dir::{DataDir, DataDirError, DiskError, LOG_PREFIX, PURGED, VOTE, encoded};
+use crate::local::Local;
+
+/// A segment that is longer is followed by another. Space comes back in whole segments.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// See the module's documentation.
+pub(super) struct LogDisk {
+    data: Arc<DataDir>,
+    local: Arc<Local>,
+    wal: Mutex<Wal>,
+}
+
+/// What was found at the start.
+pub(super) struct Found {
+    pub(super) vote: Option<Vote>,
+    pub(super) purged: Option<LogId>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl LogDisk {
+    /// Opens the log and reads it.
+    pub(super) fn open(
+        data: Arc<DataDir>,
+        local: Arc<Local>,
+    ) -> Result<(Self, Found), DataDirError> {
+        let failed = |error: WalError| data.failed(error);
+        let (vote, purged) = (load(&data, VOTE)?, load::<LogId>(&data, PURGED)?);
+        let options = Options {
+            segment_bytes: SEGMENT_BYTES,
+            lock: false,
+            ..Options::new(LOG_PREFIX, data.identity().node.0)
+        };
+        let (mut wal, recovered) = Wal::open(data.disk().clone(), options).map_err(failed)?;
+        if recovered.torn_bytes > 0 {
+            let bytes = recovered.torn_bytes;
+            tracing::info!(
+                bytes,
+                "the last write of the control log had not ended, and was cut off"
+            );
+        }
+        let first = purged.map_or(0, |id| id.index + 1);
+        if wal.next_index() < first {
+            // The node ended between giving the entries up and going on behind them.
+            wal.reset(first).map_err(failed)?;
+        }
+        let mut entries = vec![];
+        for record in wal.reader(first).map_err(failed)? {
+            let (index, bytes) = record.map_err(failed)?;
+            let entry: Entry = codec::decode(&bytes)
+                .map_err(|error| data.damaged(&format!("{LOG_PREFIX}: record {index}"), &error))?;
+            if entry.log_id.index != index {
+                let what = format!("the entry has index {}", entry.log_id.index);
+                return Err(data.damaged(&format!("{LOG_PREFIX}: record {index}"), &what));
+            }
+            entries.push(entry);
+        }
+        let disk = Self { data, local, wal: Mutex::new(wal) };
+        Ok((disk, Found { vote, purged, entries }))
+    }
+
+    /// Does something blocking with the log beside the runtime.
+    pub(super) async fn call<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&Self) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        let this = self.clone();
+        self.data.call(move || call(&this)).await
+    }
+
+    pub(super) fn save_vote(&self, vote: &Vote) -> Result<(), DiskError> {
+        self.bind()?;
+        self.data.store(VOTE, &encoded(vote)?)
+    }
+
+    pub(super) fn append(&self, first: u64, records: &[Bytes]) -> Result<(), DiskError> {
+        self.bind()?;
+        let mut wal = self.lock();
+        // openraft's own suite appends entries wherever it likes; openraft itself never does.
+        #[cfg(test)]
+        if first != wal.next_index() && !wal.is_new() {
+            wal.reset(first)?;
+        }
+        Ok(wal.append(first, records)?)
+    }
+
+    pub(super) fn truncate(&self, from: u64) -> Result<(), DiskError> {
+        Ok(self.lock().truncate(from)?)
+    }
+
+    /// Gives up the entries up to a place, and notes the place first: what a crash leaves over is
+    /// then passed over.
+    pub(super) fn purge(&self, upto: LogId) -> Result<(), DiskError> {
+        self.data.store(PURGED, &encoded(&upto)?)?;
+        let mut wal = self.lock();
+        if wal.next_index() <= upto.index {
+            return Ok(wal.reset(upto.index + 1)?);
+        }
+        Ok(wal.purge(upto.index)?)
+    }
+
+    /// What is promised from here on, is promised as a node of its cluster.
+    fn bind(&self) -> Result<(), DiskError> {
+        match self.local.cluster_id() {
+            Some(cluster) => self.data.bind(cluster),
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wal> {
+        self.wal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An entry as it stands in the log.
+pub(super) fn record(entry: &Entry) -> Result<Bytes, DiskError> {
+    encoded(entry).map(Bytes::from)
+}
+
+fn load<T: DeserializeOwned>(data: &DataDir, file: &str) -> Result<Option<T>, DataDirError> {
+    match data.load(file).map_err(|error| data.failed(error))? {
+        None => Ok(None),
+        Some(bytes) => codec::decode(&bytes).map(Some).map_err(|error| data.damaged(file, &error)),
+    }
+}

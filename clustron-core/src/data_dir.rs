@@ -1,0 +1,279 @@
+//! The directory in which a node keeps its identity and its part of the control log.
+//!
+//! Like a notary's register: it names its owner on the first page, only one person may write in it
+//! at a time, and what the owner has put their name to stands there before anybody hears of it.
+//!
+//! ```text
+//! LOCK            held by the process that uses the directory
+//! identity        who this is, in which cluster, and how often it has started
+//! vote            the latest promise to a candidate
+//! log-*.wal       the entries of the control log
+//! purged          up to where entries were given up for a snapshot
+//! snapshot        the agreed state and the modules' states at one place of the log
+//! ```
+//!
+//! An identity stands for the memory of what its node has promised, so the two never part: a node
+//! that has lost its vote or its log is another node. That is why a directory without an identity
+//! is used only while there is nothing else in it, and why an identity that is given up takes all
+//! the rest along.
+
+mod error;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use clustron_wal::{Disk, Lock};
+use serde::{Deserialize, Serialize};
+
+use crate::chance::Chance;
+use crate::codec::{self, CodecError};
+use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeName};
+
+pub use error::DataDirError;
+pub(crate) use error::DiskError;
+
+const IDENTITY: &str = "identity";
+pub(crate) const VOTE: &str = "vote";
+pub(crate) const PURGED: &str = "purged";
+pub(crate) const SNAPSHOT: &str = "snapshot";
+pub(crate) const LOG_PREFIX: &str = "log";
+
+/// An identity, a vote or the like never has more bytes.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// What a directory says about its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) cluster_name: ClusterName,
+    /// Written before the first vote and the first entry.
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) node: NodeId,
+    /// The name that it was given, if it was given any.
+    pub(crate) name: Option<NodeName>,
+    pub(crate) starts: u64,
+    pub(crate) incarnation: Incarnation,
+    /// What else is in the directory belongs to an identity before this one, and has to go.
+    pub(crate) foreign_rest: bool,
+}
+
+/// How a directory's blocking calls are made.
+#[derive(Clone)]
+pub(crate) enum Calls {
+    /// On threads of their own.
+    Pool,
+    /// In place, after as long as the disk is said to take. For simulated disks, whose order of
+    /// events must not depend on threads.
+    #[cfg(feature = "simulation")]
+    InPlace(Arc<dyn Fn() -> std::time::Duration + Send + Sync>),
+}
+
+/// A directory that this process has taken for itself.
+pub(crate) struct DataDir {
+    disk: Arc<dyn Disk>,
+    calls: Calls,
+    identity: Mutex<Identity>,
+    _lock: Lock,
+}
+
+impl DataDir {
+    /// Takes the directory for a start of a node. In an empty one the node gets a new identity.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        calls: Calls,
+        cluster_name: &ClusterName,
+        name: Option<&NodeName>,
+        chance: &Chance,
+    ) -> Result<Self, DataDirError> {
+        let path = disk.path();
+        let lock = disk.lock().map_err(|error| DataDirError::locking(&path, error))?;
+        let failed = |error: DiskError| DataDirError::failed(&path, &error);
+        let known = clustron_wal::load(disk.as_ref(), IDENTITY, SMALL_BYTES_MAX);
+        let identity = match known.map_err(|error| failed(error.into()))? {
+            None => {
+                let files = disk.list().map_err(|e| DataDirError::io(&path, "read", e))?;
+                if let Some(file) = files.into_iter().find(|name| is_ours(name)) {
+                    return Err(DataDirError::NoIdentity { path, file });
+                }
+                Identity::new(cluster_name, name, chance)
+            }
+            Some(bytes) => {
+                let identity: Identity = codec::decode(&bytes)
+                    .map_err(|error| DataDirError::damaged(&path, IDENTITY, &error))?;
+                identity.check(&path, cluster_name, name)?;
+                identity.next_start()
+            }
+        };
+        let dir = Self { disk, calls, identity: Mutex::new(identity), _lock: lock };
+        if dir.identity().foreign_rest {
+            dir.clear().map_err(failed)?;
+        }
+        // Nobody must see this start before it is on disk: the next one counts from it.
+        dir.write(|_| {}).map_err(failed)?;
+        Ok(dir)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.lock().clone()
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// An error of the log or of a file, as a reason not to start.
+    pub(crate) fn failed(&self, error: impl Into<DiskError>) -> DataDirError {
+        DataDirError::failed(&self.disk.path(), &error.into())
+    }
+
+    /// What a file holds cannot be what was written.
+    pub(crate) fn damaged(&self, file: &str, what: &dyn std::fmt::Display) -> DataDirError {
+        DataDirError::damaged(&self.disk.path(), file, what)
+    }
+
+    /// Writes down to which cluster the node belongs. Before the first vote and the first entry.
+    pub(crate) fn bind(&self, cluster: ClusterId) -> Result<(), DiskError> {
+        let bound = self.lock().cluster;
+        match bound {
+            Some(bound) => {
+                assert!(bound == cluster, "a node never changes its cluster");
+                Ok(())
+            }
+            None => self.write(|identity| identity.cluster = Some(cluster)),
+        }
+    }
+
+    /// Gives the identity up, and everything that was promised under it, for a new one. Only where
+    /// the cluster that it was for never came to be, or does not miss it.
+    pub(crate) fn renounce(&self, chance: &Chance) -> Result<(), DiskError> {
+        self.write(|identity| {
+            let fresh = Identity::new(&identity.cluster_name, identity.name.as_ref(), chance);
+            *identity = Identity { foreign_rest: true, ..fresh };
+        })?;
+        self.clear()?;
+        self.write(|_| {})
+    }
+
+    /// Reads a small file of the directory.
+    pub(crate) fn load(&self, file: &str) -> Result<Option<Bytes>, DiskError> {
+        Ok(clustron_wal::load(self.disk.as_ref(), file, SMALL_BYTES_MAX)?)
+    }
+
+    /// Writes a small file of the directory as a whole. Durable on return.
+    pub(crate) fn store(&self, file: &str, bytes: &[u8]) -> Result<(), DiskError> {
+        Ok(clustron_wal::replace(self.disk.as_ref(), file, bytes)?)
+    }
+
+    /// Makes a blocking call without holding up the runtime.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        match &self.calls {
+            Calls::Pool => match tokio::task::spawn_blocking(call).await {
+                Ok(value) => value,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime ends, and this task with it.
+                    Err(_) => std::future::pending().await,
+                },
+            },
+            #[cfg(feature = "simulation")]
+            Calls::InPlace(latency) => {
+                let latency = latency();
+                if !latency.is_zero() {
+                    tokio::time::sleep(latency).await;
+                }
+                call()
+            }
+        }
+    }
+
+    /// Removes everything but the identity.
+    fn clear(&self) -> Result<(), DiskError> {
+        let files: BTreeSet<String> = self.disk.list().map_err(Arc::new)?.into_iter().collect();
+        for file in files.iter().filter(|name| is_ours(name) && *name != IDENTITY) {
+            self.disk.remove(file).map_err(Arc::new)?;
+        }
+        self.disk.sync().map_err(Arc::new)?;
+        self.lock().foreign_rest = false;
+        Ok(())
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Identity)) -> Result<(), DiskError> {
+        let mut identity = self.lock();
+        let mut next = identity.clone();
+        change(&mut next);
+        self.store(IDENTITY, &encoded(&next)?)?;
+        *identity = next;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DataDir").field(&self.disk.path()).finish()
+    }
+}
+
+impl Identity {
+    fn new(cluster_name: &ClusterName, name: Option<&NodeName>, chance: &Chance) -> Self {
+        Self {
+            cluster_name: cluster_name.clone(),
+            cluster: None,
+            node: NodeId::mint(chance),
+            name: name.cloned(),
+            starts: 1,
+            incarnation: Incarnation(1),
+            foreign_rest: false,
+        }
+    }
+
+    fn next_start(self) -> Self {
+        let (starts, incarnation) = (self.starts.saturating_add(1), self.incarnation.next());
+        Self { starts, incarnation, ..self }
+    }
+
+    /// Whether the directory is that of the node that is to be started.
+    fn check(
+        &self,
+        path: &std::path::Path,
+        cluster_name: &ClusterName,
+        name: Option<&NodeName>,
+    ) -> Result<(), DataDirError> {
+        if self.cluster_name != *cluster_name {
+            return Err(DataDirError::OtherCluster {
+                path: path.to_owned(),
+                theirs: self.cluster_name.to_string(),
+                wanted: cluster_name.to_string(),
+            });
+        }
+        match (&self.name, name) {
+            (Some(theirs), Some(wanted)) if theirs != wanted => Err(DataDirError::OtherNode {
+                path: path.to_owned(),
+                theirs: theirs.to_string(),
+                wanted: wanted.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value as it stands in a directory.
+pub(crate) fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, DiskError> {
+    codec::encode(value).map_err(|error: CodecError| Arc::new(error).into())
+}
+
+/// Whether a file of this name is one of those that a node keeps.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".new").unwrap_or(name);
+    [IDENTITY, VOTE, PURGED, SNAPSHOT].contains(&name)
+        || (name.starts_with(LOG_PREFIX) && name.ends_with(".wal"))
+}
+
+#[cfg(test)]
+mod tests;

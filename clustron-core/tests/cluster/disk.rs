@@ -1,0 +1,153 @@
+//! Nodes that keep what they know: they come back as themselves, with all that was acknowledged.
+
+use std::fs;
+use std::path::Path;
+
+use clustron_core::{DataDirError, StartError};
+use futures::future::join_all;
+
+use crate::world::{Member, Reigns, World, alive, part, settled};
+
+const HOSTS: [&str; 3] = ["a", "b", "c"];
+
+async fn all(world: &World) -> Vec<Member> {
+    let members = world.start_all(&HOSTS).await;
+    settled(&members.iter().collect::<Vec<_>>()).await;
+    members
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_are_killed_at_once_all_that_was_acknowledged_is_there_again() {
+    let world = World::on_disk(&HOSTS);
+    let mut members = all(&world).await;
+    let (cluster, ids) =
+        (members[0].cluster_id(), members.iter().map(|m| m.id()).collect::<Vec<_>>());
+    let mut reigns = Reigns::default();
+    let mut written = vec![];
+    for round in 1..4u64 {
+        for number in round * 100..round * 100 + 20 {
+            members[number as usize % 3].add(number).await;
+            written.push(number);
+        }
+        reigns.record(&members);
+        let epoch = members[0].epoch();
+        join_all(members.into_iter().map(|member| world.crash(member))).await;
+        members = all(&world).await;
+        assert_eq!(members.iter().map(|m| m.id()).collect::<Vec<_>>(), ids);
+        for member in &members {
+            assert_eq!(member.cluster_id(), cluster);
+            assert_eq!(member.node().starts, round + 1);
+            assert_eq!(member.numbers_now().await, written);
+            assert!(member.epoch() > epoch, "{} after {epoch}", member.epoch());
+        }
+        reigns.record(&members);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_killed_comes_back_as_itself_and_everybody_knows_that_it_started_anew() {
+    let world = World::on_disk(&HOSTS);
+    let mut members = all(&world).await;
+    for round in 1..4u64 {
+        let victim = members.remove(0);
+        let (host, id) = (victim.host.clone(), victim.id());
+        let before = victim.view().node(id).unwrap().process_since;
+        world.crash(victim).await;
+        members[0].add(round).await;
+        members.push(world.start(&host).await);
+        let back = members.last().unwrap();
+        assert_eq!(back.id(), id);
+        for member in &members {
+            let status = member
+                .until("the node is back", |status| {
+                    let record = status.view.node(id);
+                    record.is_some_and(|record| record.process_since > before)
+                })
+                .await;
+            assert_eq!(alive(&status).len(), 3, "nobody else took its place");
+            assert!(status.voters.contains(&id), "it has its vote still");
+        }
+        settled(&members.iter().collect::<Vec<_>>()).await;
+    }
+    for member in &members {
+        assert_eq!(member.numbers_now().await, [1, 2, 3]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_alone_comes_back_alone() {
+    let world = World::on_disk(&[]);
+    let member = world.start("a").await;
+    member.add(1).await;
+    world.crash(member).await;
+    let member = world.start("a").await;
+    member.add(2).await;
+    assert_eq!(member.numbers_now().await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_in_memory_is_refused_by_members_on_disk() {
+    let mut world = World::on_disk(&HOSTS);
+    let _members = all(&world).await;
+    let folder = world.folder.take();
+    let error = world.try_start("d").await.err().expect("it is refused").to_string();
+    assert!(error.contains("give all members a data directory, or none"), "{error}");
+    drop(folder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_of_a_data_directory_is_refused_and_the_cluster_stays_whole() {
+    let world = World::on_disk(&HOSTS);
+    let members = all(&world).await;
+    let leader = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leading, mut others) = part(&leader, members);
+    let victim = others.pop().unwrap();
+    let (host, dir) = (victim.host.clone(), world.data_dir(&victim.host).unwrap());
+    world.crash(victim).await;
+    let copy = dir.with_extension("copy");
+    copy_dir(&dir, &copy);
+    let victim = world.start(&host).await;
+    leading.add(1).await;
+    assert_eq!(victim.numbers_now().await, [1]);
+    world.crash(victim).await;
+    // Somebody restores a backup, which would begin its second start a second time.
+    fs::remove_dir_all(&dir).unwrap();
+    copy_dir(&copy, &dir);
+    let error = world.try_start(&host).await.err().expect("it is refused").to_string();
+    assert!(error.contains("is an old copy"), "{error}");
+    leading.add(2).await;
+    assert_eq!(leading.numbers_now().await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_the_log_stops_the_start_and_names_the_place() {
+    let world = World::on_disk(&HOSTS);
+    let members = all(&world).await;
+    for number in 0..20 {
+        members[0].add(number).await;
+    }
+    join_all(members.into_iter().map(|member| world.crash(member))).await;
+    let dir = world.data_dir("a").unwrap();
+    let log = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let log = log.into_iter().find(|path| path.extension().is_some_and(|e| e == "wal")).unwrap();
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[400] ^= 4;
+    fs::write(&log, bytes).unwrap();
+    let error = world.try_start("a").await.err().expect("it does not start");
+    let text = error.to_string();
+    assert!(matches!(error, StartError::DataDir(DataDirError::Damaged { .. })), "{text}");
+    assert!(text.contains(".wal is damaged at byte"), "{text}");
+    assert!(text.contains("Move the directory away"), "{text}");
+    // The other two go on without it, and it joins as a new node.
+    fs::rename(&dir, dir.with_extension("damaged")).unwrap();
+    let members = all(&world).await;
+    assert_eq!(members[0].numbers_now().await.len(), 20);
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
