@@ -5,7 +5,9 @@
 
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
+mod counter;
 mod failover;
+mod hand_over;
 mod idle;
 mod node;
 mod nodes;
@@ -23,7 +25,7 @@ use clap::{Parser, Subcommand};
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Failover, idle cost, false alarms and starts of three real nodes.
+/// Failover, hand-over, idle cost, false alarms and starts of three real nodes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -35,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Kill the leader again and again: how long until the next one leads, beside etcd.
     Failover(failover::Arguments),
+    /// Have the leader leave, and hand over by command: how long callers wait.
+    HandOver(hand_over::Arguments),
     /// What three nodes cost that have nothing to do.
     Idle(idle::Arguments),
     /// Whether a cluster without faults stays as it is, also on a busy machine.
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Failover(arguments) => with_runtime(failover::run(&arguments)),
+        Command::HandOver(arguments) => with_runtime(hand_over::run(&arguments)),
         Command::Idle(arguments) => with_runtime(idle::run(&arguments)),
         Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
         Command::Starts(arguments) => starts::run(&arguments),
@@ -85,5 +90,9 @@ fn run(command: Command) -> anyhow::Result<bool> {
 
 fn with_runtime(measurement: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).enable_all().build()?.block_on(measurement)
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    let measured = runtime.block_on(measurement);
+    // A node that has left may still be waiting for its standard input to end.
+    runtime.shutdown_background();
+    measured
 }

@@ -1,16 +1,23 @@
 //! One node of a measured cluster, in a process of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clustron_core::{Cluster, ClusterEvent, ClusterStatus};
+use clustron_core::{Cluster, ClusterEvent, ClusterStatus, Message};
 use clustron_scheduler::Scheduler;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
 
+use crate::counter::CounterModule;
 use crate::said::{LOST, Leading, SUSPECTS, Sees, unix_us};
 
 /// The name of every measured cluster.
 pub(crate) const CLUSTER: &str = "clustron-bench";
+
+/// How long a node may take to leave.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What one node needs to know.
 #[derive(Debug, clap::Args)]
@@ -27,9 +34,21 @@ pub(crate) struct Arguments {
     /// Install the scheduler with one job that is due every second.
     #[arg(long)]
     pub(crate) jobs: bool,
+    /// Replicate a counter, for callers.
+    #[arg(long)]
+    pub(crate) counter: bool,
 }
 
-/// Runs the node until standard input ends. It then ends as in a crash.
+/// Asks a node to leave in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Leave;
+
+impl Message for Leave {
+    const KIND: &'static str = "bench.leave";
+}
+
+/// Runs the node until standard input ends, when it ends as in a crash, or until it is asked to
+/// leave.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut builder = Cluster::builder(CLUSTER)
         .name(arguments.name)
@@ -39,6 +58,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let work = |_job| async { Ok::<(), String>(()) };
         builder.install(Scheduler::new().every("second", Duration::from_secs(1), work)?);
     }
+    if arguments.counter {
+        builder.install(CounterModule);
+    }
     let ended = stdin_ends();
     tokio::pin!(ended);
     let cluster = tokio::select! {
@@ -46,12 +68,19 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         () = &mut ended => return Ok(true),
     };
     let (mut status, mut events) = (cluster.watch(), cluster.events());
+    let asked = Arc::new(Notify::new());
+    let ask = asked.clone();
+    cluster.on_message(move |_, Leave| {
+        ask.notify_one();
+        std::future::ready(())
+    });
     let mut teller = Teller::default();
     loop {
         teller.tell(&status.borrow_and_update());
         tokio::select! {
             biased;
             () = &mut ended => return Ok(true),
+            () = asked.notified() => break,
             changed = status.changed() => changed.context("the node has ended")?,
             event = events.next() => match event.context("the node has ended")? {
                 ClusterEvent::NodeSuspected { node, reason } => {
@@ -62,6 +91,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
             },
         }
     }
+    cluster.shutdown(LEAVE_DEADLINE).await?;
+    Ok(true)
 }
 
 /// Prints what is new.

@@ -15,7 +15,7 @@ pub(crate) const NODES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Nodes {
     addrs: Vec<String>,
-    jobs: bool,
+    flags: Vec<&'static str>,
     processes: Vec<Process>,
     started: usize,
 }
@@ -23,8 +23,13 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// Starts all three, as close together as this program can, on addresses that were free.
     pub(crate) fn start(jobs: bool) -> anyhow::Result<Self> {
+        Self::start_with(if jobs { &["--jobs"] } else { &[] })
+    }
+
+    /// The same, of nodes that get these flags.
+    pub(crate) fn start_with(flags: &[&'static str]) -> anyhow::Result<Self> {
         let addrs = free_addrs(NODES)?.iter().map(ToString::to_string).collect();
-        let mut nodes = Self { addrs, jobs, processes: Vec::new(), started: 0 };
+        let mut nodes = Self { addrs, flags: flags.to_vec(), processes: Vec::new(), started: 0 };
         for at in 0..NODES {
             let process = nodes.spawn(at)?;
             nodes.processes.push(process);
@@ -32,7 +37,7 @@ impl Nodes {
         Ok(nodes)
     }
 
-    /// Starts a process in the place of one that was killed: a new node at the old address.
+    /// Starts a process in the place of one that has ended: a new node at the old address.
     pub(crate) fn replace(&mut self, at: usize) -> anyhow::Result<()> {
         self.processes[at] = self.spawn(at)?;
         Ok(())
@@ -88,10 +93,7 @@ impl Nodes {
         let (name, addr) = (format!("node-{}", self.started), &self.addrs[at]);
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["node", "--name", &name, "--listen", addr, "--seeds"]);
-        command.arg(self.addrs.join(","));
-        if self.jobs {
-            command.arg("--jobs");
-        }
+        command.arg(self.addrs.join(",")).args(&self.flags);
         Ok(Process::spawn(&mut command, name)?)
     }
 }

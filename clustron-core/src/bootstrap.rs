@@ -119,13 +119,23 @@ impl Bootstrap {
             *id == self.me.id
                 || self.peers.get(id).filter(fresh).is_some_and(|p| p.greeting.sees == sees)
         };
-        let mine_to_found = self.me.votes() && sees.first() == Some(&self.me.id);
+        let mine_to_found = self.me.votes() && self.founder(&sees) == Some(self.me.id);
         if lacking > 0 || !mine_to_found || !sees.iter().all(agrees) {
             return Decision::Wait { lacking };
         }
         let others = sees.iter().filter_map(|id| self.peers.get(id));
         let founders = others.map(|peer| peer.greeting.node.clone());
         Decision::Found(founders.chain([self.me.clone()]).collect())
+    }
+
+    /// Who founds a cluster of these: the lowest id of those that hold data. Only where all are
+    /// witnesses is it one of them.
+    fn founder(&self, sees: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let holds_data = |id: &&NodeId| match self.peers.get(id) {
+            Some(peer) => peer.greeting.node.holds_data(),
+            None => self.me.holds_data(),
+        };
+        sees.iter().find(holds_data).or(sees.first()).copied()
     }
 
     /// The members without a cluster that were heard lately, and this one if it is such.

@@ -346,7 +346,7 @@ impl ClusterBuilder {
             clock: self.clock.clone(),
             chance: self.chance.clone(),
             timing: config.timing,
-            voters_max: config.voters_max,
+            goal: config.goal(),
             messenger: messenger.clone(),
             modules: Arc::new(self.replicated.clone()),
             storage,

@@ -29,6 +29,9 @@ use crate::view::{Activation, View};
 /// How often a leaving node looks whether there is anybody left to tell.
 const LOOK_FOR_OTHERS_EVERY: Duration = Duration::from_millis(300);
 
+/// After so many heartbeats of the next leader the others have heard of it.
+const HEARTBEATS_TO_HEAR: u32 = 2;
+
 /// A running node, owned: dropping it aborts the node as a crash would, and
 /// [`shutdown`](Cluster::shutdown) ends it in order. Everything else is done through the
 /// [`ClusterHandle`] that it dereferences to.
@@ -112,7 +115,9 @@ impl Cluster {
         let inner = &self.handle.inner;
         let until = Instant::now() + deadline;
         // First the leadership, so that no job anywhere waits for this node's to finish.
-        inner.hand_over(deadline / 4).await;
+        let led = inner.hand_over(deadline / 4).await;
+        let heard_of_by =
+            Instant::now() + HEARTBEATS_TO_HEAR * inner.control.timing.heartbeat_interval;
         inner.closing.cancel();
         let finished = tokio::time::timeout_at(until - deadline / 4, inner.services.join()).await;
         if finished.is_err() {
@@ -127,6 +132,11 @@ impl Cluster {
                 Err(ShutdownError::Unconfirmed("the deadline passed".to_owned()))
             }
         };
+        if led && left.is_ok() {
+            // Whoever has not heard of the next leader yet still hands commands to this node, and
+            // would not know what became of them if it broke off.
+            tokio::time::sleep_until(heard_of_by.min(until)).await;
+        }
         inner.abort();
         inner.control.stop().await;
         inner.tasks.join().await;
@@ -372,12 +382,16 @@ impl fmt::Debug for ClusterHandle {
 }
 
 impl Inner {
-    /// Has another voter lead, where this node does and there is one.
-    async fn hand_over(&self, deadline: Duration) {
+    /// Has another voter lead, where this node does and there is one. Gives whether it did.
+    async fn hand_over(&self, deadline: Duration) -> bool {
         let leads = self.control.leading().borrow().is_some();
-        if leads && self.has_others() && !self.control.hand_over(deadline).await {
-            tracing::warn!("nobody took over the leadership in time");
+        if leads
+            && self.has_others()
+            && let Err(error) = self.control.hand_over(deadline).await
+        {
+            tracing::warn!(%error, "nobody took over the leadership");
         }
+        leads && self.has_others()
     }
 
     fn has_others(&self) -> bool {

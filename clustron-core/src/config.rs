@@ -8,6 +8,7 @@ use crate::election;
 use crate::identity::{InvalidMetadata, InvalidName, NodeName, Role, check_metadata};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
 use crate::roles;
+use crate::voters::Goal;
 
 /// The shortest and longest time between two collections of metrics.
 const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -195,7 +196,11 @@ pub struct Config {
     /// counted. `None`: as many as there are seeds, this node counted in if it is a member; 1
     /// without seeds. A node that is no member founds nothing and only says how many it waits for.
     pub expect: Option<usize>,
-    /// What the node does; at least one role.
+    /// What the node does; at least one role. Two members can lose neither. Where there is no
+    /// third, give a small node elsewhere, on neither's machine, the role
+    /// [`Witness`](crate::Role::Witness): then the cluster goes on with either member. Witnesses
+    /// vote only while they are the minority of the voters, and make room for members; beside three
+    /// members or more there is little use in one.
     pub roles: BTreeSet<Role>,
     /// Labels for placement, at most 32.
     pub tags: BTreeMap<String, String>,
@@ -208,6 +213,12 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The most members that vote: 1, 3, 5 or 7. More survive more failures and cost latency.
     pub voters_max: usize,
+    /// How few may vote after a change that the leader makes by itself: 1, 3, 5 or 7, and at most
+    /// `voters_max`. Where two or more of five or seven voters are down and there is nobody to take
+    /// their places, the leader gives up their seats two at a time, so that one more may fail; but
+    /// never below this, nor below three. Higher keeps the seats of the dead for them. Voters that
+    /// you have leave, or give up their role, go all the same.
+    pub voters_min: usize,
     /// The largest message, in bytes, 2 MiB to 16 MiB; the same on all nodes. A command of the
     /// control log may have 1 MiB and must fit.
     pub frame_bytes_max: usize,
@@ -232,6 +243,7 @@ impl Default for Config {
             tags: BTreeMap::new(),
             data_dir: None,
             voters_max: 5,
+            voters_min: 1,
             frame_bytes_max: 8 << 20,
             metrics_interval: Duration::from_secs(10),
             timing: Timing::lan(),
@@ -288,6 +300,11 @@ impl Config {
         if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
             return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
         }
+        if !matches!(self.voters_min, 1 | 3 | 5 | 7) || self.voters_min > self.voters_max {
+            let most = self.voters_max;
+            let allowed = format!("must be 1, 3, 5 or 7, and at most voters_max, that is {most}");
+            return Err(ConfigError::value("voters_min", self.voters_min, allowed));
+        }
         if !(2 << 20..=16 << 20).contains(&self.frame_bytes_max) {
             let allowed = "must be from 2097152 (2 MiB) to 16777216 (16 MiB)";
             return Err(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
@@ -308,6 +325,12 @@ impl Config {
         }
         self.timing.check()?;
         Ok(self.membership.check()?)
+    }
+
+    /// What the group of voters should be.
+    pub(crate) fn goal(&self) -> Goal {
+        let (voters_max, voters_min) = (self.voters_max, self.voters_min);
+        Goal { voters_max, voters_min, stable_after: self.timing.voter_stable_after }
     }
 
     /// The number of members that found a cluster.
@@ -387,6 +410,9 @@ mod tests {
                 "/d",
             ),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
+            (Config { voters_max: 9, ..ok() }, "voters_max", "must be 1, 3, 5 or 7"),
+            (Config { voters_min: 2, ..ok() }, "voters_min", "2"),
+            (Config { voters_min: 7, ..ok() }, "voters_min", "at most voters_max, that is 5"),
             (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "2097152"),
             (Config { expect: Some(0), ..ok() }, "expect", "at least 1"),
             (Config { expect: Some(1), seeds: vec!["a:1".into()], ..ok() }, "expect", "at least 2"),

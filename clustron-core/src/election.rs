@@ -15,6 +15,9 @@
 //!                |                      stand, evidence or not
 //!                stand if the leader is known to be gone; vote for others
 //! ```
+//!
+//! A leader that hands over gives its successor a permit. With that nothing is waited for: the
+//! successor asks around and stands at once, and the others forget the lease for it alone.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -113,6 +116,8 @@ pub(crate) struct Election {
     /// The leader is known to be gone, or asked us to take over.
     vacant: bool,
     take_over: bool,
+    /// Since when, if so.
+    asked_at: Duration,
     round: u64,
     phase: Phase,
     not_before: Duration,
@@ -132,6 +137,7 @@ impl Election {
             heard_at: now,
             vacant: false,
             take_over: false,
+            asked_at: now,
             round: 0,
             phase: Phase::Quiet,
             not_before: now,
@@ -144,6 +150,11 @@ impl Election {
                 self.voters = groups.iter().flatten().copied().collect();
                 self.groups = groups;
             }
+            // Its last words before it fell silent may arrive after its wish to be succeeded.
+            Input::Heard(leader)
+                if self.take_over
+                    && self.leader == Some(leader)
+                    && now < self.asked_at + self.timing.lease => {}
             Input::Heard(leader) => {
                 (self.leader, self.heard_at) = (Some(leader), now);
                 (self.vacant, self.take_over) = (false, false);
@@ -162,7 +173,10 @@ impl Election {
             Input::LeaderGone(_) => {}
             Input::HandingOver(handing_over) => self.handing_over = handing_over,
             Input::OutOfTouch(out_of_touch) => self.out_of_touch = out_of_touch,
-            Input::TakeOver => (self.vacant, self.take_over) = (true, true),
+            Input::TakeOver => {
+                (self.vacant, self.take_over, self.asked_at) = (true, true, now);
+                self.phase = Phase::Quiet;
+            }
             Input::Answer { from, round, answer } => {
                 return self.answered(now, from, round, answer);
             }
@@ -182,8 +196,19 @@ impl Election {
         })
     }
 
-    /// Whether this node would vote for a candidate whose log ends there.
-    pub(crate) fn would_vote(&self, now: Duration, candidate: LogEnd, mine: LogEnd) -> PreVote {
+    /// Whether this node is to succeed a leader that wants it to.
+    pub(crate) fn takes_over(&self) -> bool {
+        self.take_over
+    }
+
+    /// Whether this node, whose own log ends at `mine`, would vote for a candidate whose log ends
+    /// there and that has, or has not, the permit of the leader whom this node follows.
+    pub(crate) fn would_vote(
+        &self,
+        now: Duration,
+        (candidate, permitted): (LogEnd, bool),
+        mine: LogEnd,
+    ) -> PreVote {
         if candidate < mine {
             return PreVote::LogBehind;
         }
@@ -194,6 +219,9 @@ impl Election {
                 true => PreVote::Granted,
                 false => PreVote::NotYet { retry_after: self.timing.lease },
             };
+        }
+        if permitted {
+            return PreVote::Granted;
         }
         let lease_end = self.heard_at + self.timing.lease;
         if self.leader.is_some() && now < lease_end {
@@ -280,15 +308,15 @@ impl Election {
     }
 
     fn due_at(&self) -> Duration {
+        if self.take_over {
+            return self.not_before;
+        }
         let wait = if self.vacant { self.timing.lease } else { self.timing.silence };
         (self.heard_at + wait + self.stagger()).max(self.not_before)
     }
 
     /// This node's place among the voters that are left, times the distance between two.
     fn stagger(&self) -> Duration {
-        if self.take_over {
-            return Duration::ZERO;
-        }
         let vacated = self.leader.filter(|_| self.vacant);
         let rank = self.voters.iter().filter(|id| Some(**id) != vacated && **id < self.me).count();
         self.timing.stagger * u32::try_from(rank).unwrap_or(u32::MAX)

@@ -155,15 +155,17 @@ impl fmt::Display for Incarnation {
 /// | `Observer` | | | | | | |
 /// | `MetricsCollector` | | | | | | yes |
 /// | `Custom`, alone | | | | yes | yes | |
+/// | `Witness` | when chosen | | | yes | yes | |
 ///
 /// A node may have several roles, and has the rights of all of them. Whoever follows the log may
 /// propose, has the replicated state of the modules it installs, and must not install modules that
-/// the members lack; members install all the same. Whoever does not follow it cannot install a
-/// module that replicates state; it is told of the view, the leader and the voters by a member.
+/// the members lack; members and witnesses install all the same. Whoever does not follow it cannot
+/// install a module that replicates state; it is told of the view, the leader and the voters by a
+/// member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Role {
-    /// Votes when chosen, holds data, runs work. Only members found a cluster.
+    /// Votes when chosen, holds data, runs work. Only members and witnesses found a cluster.
     Member,
     /// Uses the modules: follows the log and proposes, holds no partitions and runs no work that a
     /// leader grants.
@@ -176,6 +178,12 @@ pub enum Role {
     /// A role of the application's own, for placement. It adds nothing to other roles; a node with
     /// none of those takes part as a client does.
     Custom(String),
+    /// Votes as a member does and follows the log, but holds no data and runs no work. A small node
+    /// beside two members lets either of them fail: see [`Config::roles`](crate::Config::roles). It
+    /// may help to found a cluster and may lead, and hands over as soon as a member is able to. It
+    /// installs the same modules as the members.
+    // The last, since roles go over the wire by their place.
+    Witness,
 }
 
 impl fmt::Display for Role {
@@ -186,6 +194,7 @@ impl fmt::Display for Role {
             Role::Observer => f.write_str("observer"),
             Role::MetricsCollector => f.write_str("metrics-collector"),
             Role::Custom(name) => write!(f, "custom:{name}"),
+            Role::Witness => f.write_str("witness"),
         }
     }
 }

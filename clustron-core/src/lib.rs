@@ -71,6 +71,7 @@ mod election;
 mod error;
 mod follow;
 mod formation;
+mod hand_over;
 mod identity;
 mod leadership;
 mod local;
@@ -87,6 +88,7 @@ pub mod simulation;
 mod status;
 mod tasks;
 mod time;
+mod tolerance;
 mod transport;
 mod view;
 mod voters;
@@ -102,6 +104,7 @@ pub use control::{
 pub use data_dir::DataDirError;
 pub use describe::DescribeError;
 pub use error::{ShutdownError, StartError};
+pub use hand_over::HandOverError;
 pub use identity::{
     ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidMetadata, InvalidName,
     Metadata, NAME_BYTES_MAX, NodeId, NodeInfo, NodeName, Role, TAGS_MAX,

@@ -104,6 +104,24 @@ pub(crate) fn successors(
     better.into_iter().map(|(_, id)| id).collect()
 }
 
+/// The voters that may lead in the place of a leader that holds no data: those that do, are alive
+/// and linked with it, and would not have to hand back to it, or to anybody else.
+pub(crate) fn relief(
+    matrix: &Reachability,
+    leader: NodeId,
+    electorate: &Electorate,
+    holds_data: impl Fn(NodeId) -> bool,
+) -> Vec<NodeId> {
+    let able = |id: &NodeId| {
+        *id != leader
+            && holds_data(*id)
+            && electorate.alive.contains(id)
+            && matrix.linked(leader, *id)
+            && successors(matrix, *id, electorate).is_empty()
+    };
+    electorate.voters.iter().copied().filter(able).collect()
+}
+
 /// Patience with a badly connected leader: what mends itself within [`STEADY`] changes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct HandOver {

@@ -8,6 +8,7 @@
 //! | `Observer` | | | | | | |
 //! | `MetricsCollector` | | | | | | yes |
 //! | `Custom`, alone | | | | yes | yes | |
+//! | `Witness` | when chosen | | | yes | yes | |
 //!
 //! A node with several roles has the rights of all of them. A custom role is a label for placement
 //! and gives no right to a node that has one of the other roles; a node with nothing but custom
@@ -19,7 +20,7 @@ use crate::identity::{NodeInfo, Role};
 
 /// Whether the node may found a cluster, vote and lead.
 pub(crate) fn votes(roles: &BTreeSet<Role>) -> bool {
-    roles.contains(&Role::Member)
+    roles.contains(&Role::Member) || roles.contains(&Role::Witness)
 }
 
 /// Whether partitions of data may be placed on the node.
@@ -35,13 +36,13 @@ pub(crate) fn runs_work(roles: &BTreeSet<Role>) -> bool {
 /// Whether the node follows the control log, and so has replicated state and may propose. Who does
 /// not is told of the view and the leader by a member.
 pub(crate) fn follows_log(roles: &BTreeSet<Role>) -> bool {
-    roles.contains(&Role::Member) || acts_as_client(roles)
+    votes(roles) || acts_as_client(roles)
 }
 
 /// Whether the node's own suspicions stand in its status and are events there. All take part in the
 /// failure detection; of a node that only watches, nobody wants to know whom it cannot reach.
 pub(crate) fn sees_suspicions(roles: &BTreeSet<Role>) -> bool {
-    roles.contains(&Role::Member) || acts_as_client(roles)
+    votes(roles) || acts_as_client(roles)
 }
 
 /// Whether the node polls the metrics of the others.
@@ -114,6 +115,7 @@ mod tests {
         assert_eq!(rights(&[Role::Observer]), [false; 6]);
         assert_eq!(rights(&[Role::MetricsCollector]), [false, false, false, false, false, true]);
         assert_eq!(rights(&[custom]), rights(&[Role::Client]));
+        assert_eq!(rights(&[Role::Witness]), [true, false, false, true, true, false]);
         assert_eq!(rights(&[]), [false; 6]);
     }
 
@@ -124,8 +126,22 @@ mod tests {
         assert_eq!(rights(&all), [true; 6]);
         let both = [Role::Client, Role::MetricsCollector];
         assert_eq!(rights(&both), [false, false, false, true, true, true]);
-        for role in [Role::Member, Role::Client, Role::Observer, Role::MetricsCollector] {
+        assert_eq!(rights(&[Role::Member, Role::Witness]), rights(&[Role::Member]));
+        let each =
+            [Role::Member, Role::Client, Role::Observer, Role::MetricsCollector, Role::Witness];
+        for role in each {
             assert_eq!(rights(&[role.clone(), custom()]), rights(&[role]));
+        }
+    }
+
+    /// Roles stand in the log and on the wire by their place: a new one goes to the end.
+    #[test]
+    fn the_bytes_of_each_role_are_frozen() {
+        let edge = Role::Custom("e".to_owned());
+        let roles = [Role::Member, Role::Client, Role::Observer, Role::MetricsCollector, edge];
+        for (place, role) in roles.into_iter().chain([Role::Witness]).enumerate() {
+            let bytes = crate::codec::encode(&role).unwrap();
+            assert_eq!(usize::from(bytes[0]), place, "{role}");
         }
     }
 

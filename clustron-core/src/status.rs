@@ -11,6 +11,7 @@ use crate::identity::{ClusterId, Epoch, Metadata, NodeId, NodeInfo};
 use crate::membership::PeerState;
 use crate::outlook::{Outlook, Suspicions};
 use crate::roles;
+use crate::tolerance;
 use crate::view::{Activation, NodeState, View};
 
 /// How often the status is looked at without a change that announces itself: a leader's silence
@@ -32,6 +33,10 @@ pub struct ClusterStatus {
     pub view: View,
     /// Who votes on the control log.
     pub voters: BTreeSet<NodeId>,
+    /// How many more voters may fail, as things stand, before nothing can be decided and there is
+    /// no leader. Voters that are suspected or gone count as failed already. With two voters, as
+    /// with one, it is 0: see [`Role::Witness`](crate::Role::Witness).
+    pub tolerates: usize,
     /// Who follows the control log without a vote. Empty at a node that does not follow the log.
     pub learners: BTreeSet<NodeId>,
     /// At a node that does not follow the log: the member that tells it what is agreed, while it
@@ -120,6 +125,7 @@ impl StatusBoard {
             cluster: None,
             view: View::default(),
             voters: BTreeSet::new(),
+            tolerates: 0,
             learners: BTreeSet::new(),
             attached: None,
             leader: None,
@@ -175,12 +181,14 @@ fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
     // Who leaves says so, and is not missed.
     let seen = suspicions.iter().filter(|(_, it)| it.state != PeerState::Left);
     let seen = seen.filter(|_| roles::sees_suspicions(&node.roles));
-    let suspected = seen.map(|(id, it)| (*id, it.why.clone())).collect();
+    let suspected: BTreeMap<_, _> = seen.map(|(id, it)| (*id, it.why.clone())).collect();
+    let live = |id: NodeId| agreed.view.is_alive(id) && !suspicions.contains_key(&id);
     ClusterStatus {
         node,
         cluster: agreed.cluster,
         view: agreed.view.clone(),
         voters: control.voters(),
+        tolerates: tolerance::tolerates(&control.voter_groups(), live),
         learners: control.learners(),
         attached: control.following().and_then(|following| following.attached()),
         leader: control.believed_leader(),

@@ -2,18 +2,22 @@
 //!
 //! The group is like a committee that must never lose its quorum: it grows only by members who have
 //! caught up and stayed a while, replaces its dead in one step, and never shrinks for the sake of
-//! shrinking.
+//! shrinking. A witness is its deputy: it sits in while there are too few members, always in the
+//! minority, and makes room for the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::identity::NodeId;
+use crate::identity::{NodeId, NodeInfo};
+
+/// The fewest voters to which the seats of the dead are given up: of three, one may fail.
+const SHRINKS_TO: usize = 3;
 
 /// What the leader knows of a node that takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// Whether it may vote.
-    pub(crate) is_member: bool,
+    /// Whether its roles let it vote.
+    pub(crate) may_vote: bool,
     /// Whether its log is (nearly) that of the leader.
     pub(crate) caught_up: bool,
     /// How long it has taken part without a break.
@@ -33,6 +37,13 @@ pub(crate) struct Group<'a> {
     pub(crate) left: BTreeSet<NodeId>,
     /// Voters that are suspected but not down: no reason to act, nor to count on them.
     pub(crate) shaky: BTreeSet<NodeId>,
+    /// Those of all these that vote but hold no data.
+    pub(crate) witnesses: BTreeSet<NodeId>,
+    /// Voters that are gone, each with the node that lives at its address now: a node without a
+    /// disk that was started again.
+    pub(crate) heirs: BTreeMap<NodeId, NodeId>,
+    /// Who decides. It does not make room for another: it would have to hand over first.
+    pub(crate) leader: Option<NodeId>,
     /// A change that an earlier leader left half done, where there is one: the voters it was for.
     pub(crate) unfinished: Option<&'a BTreeSet<NodeId>>,
 }
@@ -42,6 +53,8 @@ pub(crate) struct Group<'a> {
 pub(crate) struct Goal {
     /// The most voters, odd.
     pub(crate) voters_max: usize,
+    /// The fewest voters to which the group shrinks without having been asked to, odd.
+    pub(crate) voters_min: usize,
     /// How long a node must have been alive before it votes.
     pub(crate) stable_after: Duration,
 }
@@ -57,6 +70,22 @@ pub(crate) enum Change {
     Voters(BTreeSet<NodeId>),
 }
 
+/// Those of a cluster's founders that vote first; the others join. Members come before witnesses,
+/// lower ids first, and a witness only where it makes the number odd and members stay the majority.
+pub(crate) fn first_voters(mut founders: Vec<NodeInfo>, voters_max: usize) -> Vec<NodeInfo> {
+    founders.sort_by_key(|node| (!node.holds_data(), node.id));
+    let members = founders.iter().filter(|node| node.holds_data()).count();
+    let first = match members {
+        // Nobody but witnesses: they found what members will join.
+        0 => founders.len(),
+        1 => 1,
+        even if even.is_multiple_of(2) => even + 1,
+        odd => odd,
+    };
+    founders.truncate(first.min(voters_max));
+    founders
+}
+
 /// Decides the next change, or none. Call again when it has been made.
 pub(crate) fn next_change(group: &Group<'_>, goal: Goal) -> Option<Change> {
     if let Some(voters) = group.unfinished {
@@ -66,7 +95,7 @@ pub(crate) fn next_change(group: &Group<'_>, goal: Goal) -> Option<Change> {
     if let Some(new) = group.alive.keys().find(|id| !known(id)) {
         return Some(Change::AddLearner(*new));
     }
-    if let Some(voters) = next_voters(group, goal) {
+    if let Some(voters) = group.next_voters(goal).filter(|voters| group.may_become(voters)) {
         return Some(Change::Voters(voters));
     }
     let gone: BTreeSet<NodeId> =
@@ -74,232 +103,134 @@ pub(crate) fn next_change(group: &Group<'_>, goal: Goal) -> Option<Change> {
     if gone.is_empty() { None } else { Some(Change::RemoveLearners(gone)) }
 }
 
-fn next_voters(group: &Group<'_>, goal: Goal) -> Option<BTreeSet<NodeId>> {
-    // Who is no member any more lives, and is replaced like the dead.
-    let votes_on = |id: &NodeId| group.alive.get(id).is_some_and(|s| s.is_member);
-    let (live, dead): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
-        group.voters.iter().partition(|id| votes_on(id));
-    let spares: Vec<NodeId> = group
-        .learners
-        .iter()
-        .filter(|id| {
-            group
-                .alive
-                .get(id)
-                .is_some_and(|s| s.is_member && s.caught_up && s.stable_for >= goal.stable_after)
-        })
-        .copied()
-        .collect();
-
-    // Replace the dead, one by one, in the change that lets the new one in.
-    let gone = dead.iter().find(|id| !group.alive.contains_key(id)).or(dead.first());
-    if let Some(gone) = gone {
-        let mut voters = group.voters.clone();
-        voters.remove(gone);
-        if let Some(spare) = spares.first() {
-            voters.insert(*spare);
-            return Some(voters);
+impl Group<'_> {
+    fn next_voters(&self, goal: Goal) -> Option<BTreeSet<NodeId>> {
+        // Who may not vote any more lives, and is replaced like the dead.
+        let votes_on = |id: &NodeId| self.alive.get(id).is_some_and(|s| s.may_vote);
+        let (live, dead): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
+            self.voters.iter().partition(|id| votes_on(id));
+        let spares = self.spares(goal);
+        if dead.is_empty() {
+            return self.grown(&spares, goal).or_else(|| self.without_a_witness(&spares));
         }
-        if let Some(voters) = without_resigned(group, &live) {
-            return Some(voters);
-        }
-        if dead.iter().any(|id| group.left.contains(id)) && !live.is_empty() {
-            // A last member that stays must be able to go on alone.
-            return Some(group.voters.difference(&group.left).copied().collect());
-        }
-        // Nobody to take the place. Fewer voters survive more only where an odd number of at least
-        // three live ones remains: of five with two dead no other may fail, of three one may.
-        let steady = live.iter().filter(|id| !group.shaky.contains(id)).count();
-        if live.len() >= 3 && live.len() % 2 == 1 && steady == live.len() && dead.len() >= 2 {
-            return Some(live);
-        }
-        return None;
+        self.with_one_replaced(&dead, &spares)
+            .or_else(|| self.without_resigned(&live))
+            .or_else(|| self.without_left(&live, &dead))
+            .or_else(|| self.without_dead(&live, &dead, goal))
     }
 
-    // Grow by two at a time, so that the number stays odd; from an even number by one.
-    let wanted = if group.voters.len().is_multiple_of(2) { 1 } else { 2 };
-    if spares.len() >= wanted && group.voters.len() + wanted <= goal.voters_max {
-        let mut voters = group.voters.clone();
-        voters.extend(&spares[..wanted]);
-        return Some(voters);
+    /// Who may be let in now, the best first: members before witnesses.
+    fn spares(&self, goal: Goal) -> Vec<NodeId> {
+        let ready = |standing: &Standing| {
+            standing.may_vote && standing.caught_up && standing.stable_for >= goal.stable_after
+        };
+        let spares = self.learners.iter().filter(|id| self.alive.get(id).is_some_and(ready));
+        let mut spares: Vec<NodeId> = spares.copied().collect();
+        spares.sort_by_key(|id| (self.witnesses.contains(id), *id));
+        spares
     }
-    None
-}
 
-/// The group without those who left and those who live and are no members any more. A seat of the
-/// latter goes without a replacement too, unless the rest could then not decide anything: they vote
-/// on until it can.
-fn without_resigned(group: &Group<'_>, live: &BTreeSet<NodeId>) -> Option<BTreeSet<NodeId>> {
-    let resigned = |id: &NodeId| group.alive.get(id).is_some_and(|s| !s.is_member);
-    let rest: BTreeSet<NodeId> = group.voters.difference(&group.left).copied().collect();
-    let rest: BTreeSet<NodeId> = rest.into_iter().filter(|id| !resigned(id)).collect();
-    let decides = 2 * live.len() > rest.len();
-    (group.voters.iter().any(resigned) && decides).then_some(rest)
+    /// One of the dead goes in the change that lets another in: of a node that was started again,
+    /// the identity before.
+    fn with_one_replaced(
+        &self,
+        dead: &BTreeSet<NodeId>,
+        spares: &[NodeId],
+    ) -> Option<BTreeSet<NodeId>> {
+        let heir = |gone: &NodeId| self.heirs.get(gone).filter(|heir| spares.contains(heir));
+        let inherited = dead.iter().find_map(|gone| Some((*gone, *heir(gone)?)));
+        let gone = dead.iter().find(|id| !self.alive.contains_key(id)).or(dead.first());
+        let any = gone.copied().zip(spares.first().copied());
+        let replaced = |(gone, spare): (NodeId, NodeId)| {
+            let mut voters = self.voters.clone();
+            voters.remove(&gone);
+            voters.insert(spare);
+            self.lets_in(voters)
+        };
+        inherited.and_then(replaced).or_else(|| any.and_then(replaced))
+    }
+
+    /// The group without those who left and those who live and may not vote any more. A seat of the
+    /// latter goes without a replacement too, unless the rest could then not decide anything: they
+    /// vote on until it can.
+    fn without_resigned(&self, live: &BTreeSet<NodeId>) -> Option<BTreeSet<NodeId>> {
+        let resigned = |id: &NodeId| self.alive.get(id).is_some_and(|s| !s.may_vote);
+        let rest = self.voters.difference(&self.left).copied();
+        let rest: BTreeSet<NodeId> = rest.filter(|id| !resigned(id)).collect();
+        let decides = 2 * live.len() > rest.len();
+        (self.voters.iter().any(resigned) && decides).then_some(rest)
+    }
+
+    /// A last member that stays must be able to go on alone.
+    fn without_left(
+        &self,
+        live: &BTreeSet<NodeId>,
+        dead: &BTreeSet<NodeId>,
+    ) -> Option<BTreeSet<NodeId>> {
+        let any_left = dead.iter().any(|id| self.left.contains(id));
+        (any_left && !live.is_empty())
+            .then(|| self.voters.difference(&self.left).copied().collect())
+    }
+
+    /// Nobody takes the place of the dead. Fewer voters survive more only where a smaller majority
+    /// is enough: of five with two dead no other may fail, of three one may; with one dead one may
+    /// as well, and the seat stays.
+    fn without_dead(
+        &self,
+        live: &BTreeSet<NodeId>,
+        dead: &BTreeSet<NodeId>,
+        goal: Goal,
+    ) -> Option<BTreeSet<NodeId>> {
+        let kept = usize::from(live.len().is_multiple_of(2));
+        let rest: BTreeSet<NodeId> = live.iter().chain(dead.iter().take(kept)).copied().collect();
+        let steady = live.is_disjoint(&self.shaky) && live.len() >= SHRINKS_TO;
+        let safer = rest.len() / 2 < self.voters.len() / 2;
+        (steady && safer && rest.len() >= goal.voters_min).then_some(rest)
+    }
+
+    /// Grows by two at a time, so that the number stays odd; from an even number by one.
+    fn grown(&self, spares: &[NodeId], goal: Goal) -> Option<BTreeSet<NodeId>> {
+        let wanted = if self.voters.len().is_multiple_of(2) { 1 } else { 2 };
+        let new = spares.get(..wanted)?;
+        let fits = self.voters.len() + wanted <= goal.voters_max;
+        let voters = self.voters.iter().chain(new).copied().collect();
+        fits.then_some(voters).and_then(|voters| self.lets_in(voters))
+    }
+
+    /// A witness makes room for a member.
+    fn without_a_witness(&self, spares: &[NodeId]) -> Option<BTreeSet<NodeId>> {
+        let spare = spares.first().filter(|id| !self.witnesses.contains(id))?;
+        let stays = |id: &&NodeId| Some(**id) == self.leader;
+        let witness = self.voters.intersection(&self.witnesses).find(|id| !stays(id))?;
+        let mut voters = self.voters.clone();
+        voters.remove(witness);
+        voters.insert(*spare);
+        Some(voters)
+    }
+
+    /// These voters, unless a witness is new among them and members would not be the majority.
+    fn lets_in(&self, voters: BTreeSet<NodeId>) -> Option<BTreeSet<NodeId>> {
+        let witness = |id: &&NodeId| self.witnesses.contains(id);
+        let minority = 2 * voters.iter().filter(witness).count() < voters.len();
+        (minority || !voters.difference(&self.voters).any(|id| witness(&id))).then_some(voters)
+    }
+
+    /// A group that cannot decide is no use to anybody, whatever else speaks for it. But where the
+    /// present one could not either, a replacement after which fewer lack is a step.
+    fn may_become(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let lacks = self.shortfall(voters);
+        let step = voters.len() >= self.voters.len() && lacks < self.shortfall(&self.voters);
+        lacks == 0 || step
+    }
+
+    /// How many of these are lacking for a majority that is alive and in no doubt.
+    fn shortfall(&self, voters: &BTreeSet<NodeId>) -> usize {
+        let live = |id: &&NodeId| self.alive.contains_key(id) && !self.shaky.contains(id);
+        (voters.len() / 2 + 1).saturating_sub(voters.iter().filter(live).count())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const GOAL: Goal = Goal { voters_max: 5, stable_after: Duration::from_secs(1) };
-    const STEADY: Standing =
-        Standing { is_member: true, caught_up: true, stable_for: Duration::from_secs(9) };
-
-    fn ids(ids: &[u64]) -> BTreeSet<NodeId> {
-        ids.iter().map(|id| NodeId(*id)).collect()
-    }
-
-    fn group(voters: &[u64], learners: &[u64], alive: &[u64]) -> Group<'static> {
-        Group {
-            voters: ids(voters),
-            learners: ids(learners),
-            alive: alive.iter().map(|id| (NodeId(*id), STEADY)).collect(),
-            ..Group::default()
-        }
-    }
-
-    #[test]
-    fn a_full_group_stays_as_it_is() {
-        assert_eq!(next_change(&group(&[1, 2, 3], &[], &[1, 2, 3]), GOAL), None);
-    }
-
-    #[test]
-    fn a_new_node_follows_first_and_a_dead_voter_goes_in_the_change_that_replaces_it() {
-        let new = group(&[1, 2, 3], &[], &[1, 2, 4]);
-        assert_eq!(next_change(&new, GOAL), Some(Change::AddLearner(NodeId(4))));
-        let following = group(&[1, 2, 3], &[4], &[1, 2, 4]);
-        assert_eq!(next_change(&following, GOAL), Some(Change::Voters(ids(&[1, 2, 4]))));
-    }
-
-    #[test]
-    fn a_node_that_lags_or_has_just_come_does_not_vote() {
-        for standing in [
-            Standing { caught_up: false, ..STEADY },
-            Standing { stable_for: Duration::ZERO, ..STEADY },
-            Standing { is_member: false, ..STEADY },
-        ] {
-            let mut fresh = group(&[1, 2, 3], &[4], &[1, 2, 4]);
-            fresh.alive.insert(NodeId(4), standing);
-            assert_eq!(next_change(&fresh, GOAL), None, "{standing:?}");
-        }
-    }
-
-    #[test]
-    fn a_dead_voter_without_replacement_keeps_its_seat_while_that_costs_nothing() {
-        assert_eq!(next_change(&group(&[1, 2, 3], &[], &[1, 2]), GOAL), None);
-        assert_eq!(next_change(&group(&[1, 2, 3, 4, 5], &[], &[1, 2, 3, 4]), GOAL), None);
-        let two_dead = group(&[1, 2, 3, 4, 5], &[], &[1, 2, 3]);
-        assert_eq!(next_change(&two_dead, GOAL), Some(Change::Voters(ids(&[1, 2, 3]))));
-    }
-
-    #[test]
-    fn a_voter_that_left_in_order_gives_up_its_seat_at_once() {
-        let mut pair = group(&[1, 2], &[], &[1]);
-        assert_eq!(next_change(&pair, GOAL), None, "a dead one may be needed again");
-        pair.left = ids(&[2]);
-        assert_eq!(next_change(&pair, GOAL), Some(Change::Voters(ids(&[1]))));
-    }
-
-    fn resigned(mut group: Group<'static>, ids: &[u64]) -> Group<'static> {
-        for id in ids {
-            group.alive.insert(NodeId(*id), Standing { is_member: false, ..STEADY });
-        }
-        group
-    }
-
-    #[test]
-    fn a_voter_that_is_no_member_any_more_gives_up_its_seat() {
-        let replaced = resigned(group(&[1, 2, 3], &[4], &[1, 2, 3, 4]), &[2]);
-        assert_eq!(next_change(&replaced, GOAL), Some(Change::Voters(ids(&[1, 3, 4]))));
-        let alone = resigned(group(&[1, 2], &[], &[1, 2]), &[2]);
-        assert_eq!(next_change(&alone, GOAL), Some(Change::Voters(ids(&[1]))));
-        let pair = resigned(group(&[1, 2, 3], &[], &[1, 2, 3]), &[2]);
-        assert_eq!(next_change(&pair, GOAL), Some(Change::Voters(ids(&[1, 3]))));
-        let follows = resigned(group(&[1, 3], &[2, 4], &[1, 2, 3, 4]), &[2, 4]);
-        assert_eq!(next_change(&follows, GOAL), None, "it does not come back to vote");
-    }
-
-    #[test]
-    fn a_voter_that_is_no_member_votes_on_while_the_rest_could_not_decide_without_it() {
-        let needed = resigned(group(&[1, 2, 3], &[], &[1, 2]), &[2]);
-        assert_eq!(next_change(&needed, GOAL), None);
-        let relieved = resigned(group(&[1, 2, 3], &[4], &[1, 2, 4]), &[2]);
-        let first = next_change(&relieved, GOAL);
-        assert_eq!(first, Some(Change::Voters(ids(&[1, 2, 4]))), "the dead one goes first");
-        let all = resigned(group(&[1], &[], &[1]), &[1]);
-        assert_eq!(next_change(&all, GOAL), None, "somebody has to vote");
-    }
-
-    #[test]
-    fn the_group_grows_in_odd_steps_up_to_the_goal() {
-        assert_eq!(next_change(&group(&[1], &[2], &[1, 2]), GOAL), None);
-        let three = next_change(&group(&[1], &[2, 3], &[1, 2, 3]), GOAL);
-        assert_eq!(three, Some(Change::Voters(ids(&[1, 2, 3]))));
-        let even = next_change(&group(&[1, 2], &[3], &[1, 2, 3]), GOAL);
-        assert_eq!(even, Some(Change::Voters(ids(&[1, 2, 3]))));
-        assert_eq!(
-            next_change(&group(&[1, 2, 3, 4, 5], &[6, 7], &[1, 2, 3, 4, 5, 6, 7]), GOAL),
-            None
-        );
-    }
-
-    #[test]
-    fn what_an_earlier_leader_left_half_done_is_finished_first() {
-        let goal = ids(&[1, 2, 4]);
-        let mut half = group(&[1, 2, 3, 4], &[], &[1, 2, 4]);
-        half.unfinished = Some(&goal);
-        assert_eq!(next_change(&half, GOAL), Some(Change::Voters(goal.clone())));
-    }
-
-    proptest! {
-        /// Whatever the state, a change of voters keeps a majority of live voters in the old group
-        /// able to commit it only if there was one, never empties the group, never lets a stranger
-        /// vote, and following the changes ends.
-        #[test]
-        fn changes_are_safe_and_end(
-            voters in 1usize..6, extra in 0usize..4, dead in any::<u16>(), clients in any::<u16>()
-        ) {
-            let all: Vec<u64> = (1..=(voters + extra) as u64).collect();
-            let alive: Vec<u64> = all.iter().copied().filter(|id| dead >> id & 1 == 0).collect();
-            let clients: Vec<u64> =
-                alive.iter().copied().filter(|id| clients >> id & 1 == 1).collect();
-            let mut now = resigned(group(&all[..voters], &[], &alive), &clients);
-            for step in 0.. {
-                prop_assert!(step < 40, "changes never end");
-                match next_change(&now, GOAL) {
-                    None => {
-                        let members = |id: &&NodeId| now.alive.get(id).is_some_and(|s| s.is_member);
-                        let live = now.voters.iter().filter(members).count();
-                        let rest = now.voters.iter().filter(|id| !clients.contains(&id.0)).count();
-                        let kept = now.voters.len() > rest;
-                        prop_assert!(!kept || 2 * live <= rest, "it votes and is not needed");
-                        break;
-                    }
-                    Some(Change::AddLearner(id)) => { prop_assert!(now.learners.insert(id)); }
-                    Some(Change::RemoveLearners(ids)) => {
-                        prop_assert!(ids.iter().all(|id| !now.alive.contains_key(id)));
-                        now.learners.retain(|id| !ids.contains(id));
-                    }
-                    Some(Change::Voters(next)) => {
-                        prop_assert!(!next.is_empty() && next.len() <= GOAL.voters_max);
-                        for id in next.difference(&now.voters) {
-                            prop_assert!(now.learners.contains(id) && now.alive[id].is_member);
-                        }
-                        let alive = &now.alive;
-                        let is_live = |id: &&NodeId| alive.get(id).is_some_and(|s| s.is_member);
-                        let live = |set: &BTreeSet<NodeId>| set.iter().filter(is_live).count();
-                        let (before, after) = (live(&now.voters), live(&next));
-                        prop_assert!(after >= before, "a live voter lost its seat");
-                        let decides = |set: &BTreeSet<NodeId>| {
-                            2 * set.iter().filter(|id| alive.contains_key(id)).count() > set.len()
-                        };
-                        prop_assert!(!decides(&now.voters) || decides(&next), "it cannot decide");
-                        now.learners.retain(|id| !next.contains(id));
-                        now.voters = next;
-                    }
-                }
-            }
-        }
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,20 @@ fn the_lowest_founds_when_all_see_the_same() {
 }
 
 #[test]
+fn a_witness_helps_to_found_and_leaves_it_to_the_members() {
+    let mut a = Bootstrap::new(info(1, Role::Witness), 2, ms(2000));
+    let mut b = member(2, 2);
+    meet(ms(0), &mut a, &mut b);
+    meet(ms(1), &mut a, &mut b);
+    assert_eq!(a.decide(ms(1)), Decision::Wait { lacking: 0 });
+    assert_eq!(founders(b.decide(ms(1))), BTreeSet::from([1, 2]));
+    let [mut a, mut b] = [1, 2].map(|id| Bootstrap::new(info(id, Role::Witness), 2, ms(2000)));
+    meet(ms(0), &mut a, &mut b);
+    meet(ms(1), &mut a, &mut b);
+    assert_eq!(founders(a.decide(ms(1))), BTreeSet::from([1, 2]), "nobody else is there");
+}
+
+#[test]
 fn old_reports_found_nothing() {
     let [mut a, mut b] = [member(1, 2), member(2, 2)];
     for now in [ms(0), ms(1)] {

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::log_store::Log;
+use super::permit::Permit;
 use super::rpc::AskPreVote;
-use super::types::Raft;
+use super::types::{Raft, Vote};
 use crate::election::{Effect, Election, Input, LogEnd, PreVote, Timing};
 use crate::identity::NodeId;
 use crate::local::Local;
@@ -27,6 +28,7 @@ pub(crate) struct Campaign {
     messenger: Messenger,
     raft: Raft,
     log: Log,
+    permit: Permit,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
 }
@@ -36,7 +38,7 @@ impl Campaign {
         timing: Timing,
         local: Arc<Local>,
         messenger: Messenger,
-        (raft, log): (Raft, Log),
+        (raft, log, permit): (Raft, Log, Permit),
         metrics: Arc<CoreMetrics>,
         tasks: Tasks,
     ) -> Arc<Self> {
@@ -49,6 +51,7 @@ impl Campaign {
             messenger,
             raft,
             log,
+            permit,
             metrics,
             tasks: tasks.clone(),
         });
@@ -58,7 +61,12 @@ impl Campaign {
 
     /// Tells the machine something, and does what it wants.
     pub(crate) fn tell(self: &Arc<Self>, input: Input) {
-        let effects = self.lock().handle(self.started.elapsed(), input);
+        let mut election = self.lock();
+        let effects = election.handle(self.started.elapsed(), input);
+        if !election.takes_over() {
+            self.permit.set(None);
+        }
+        drop(election);
         for effect in effects {
             match effect {
                 Effect::AskAround { round, voters } => self.ask_around(round, voters),
@@ -68,10 +76,21 @@ impl Campaign {
         self.changed.notify_one();
     }
 
+    /// Stands with the permit of the leader that has this vote.
+    pub(super) fn take_over(self: &Arc<Self>, permit: Vote) {
+        self.permit.set(Some(permit));
+        self.tell(Input::TakeOver);
+    }
+
     /// Answers another voter's pre-vote.
-    pub(super) fn would_vote(&self, candidate: LogEnd) -> PreVote {
+    pub(super) fn would_vote(&self, candidate: LogEnd, permitted: bool) -> PreVote {
         let mine = self.log.end();
-        self.lock().would_vote(self.started.elapsed(), candidate, mine)
+        self.lock().would_vote(self.started.elapsed(), (candidate, permitted), mine)
+    }
+
+    /// How far this node's log reaches.
+    pub(super) fn log_end(&self) -> LogEnd {
+        self.log.end()
     }
 
     /// Whether there is a leader to believe in.
@@ -96,11 +115,11 @@ impl Campaign {
 
     fn ask_around(self: &Arc<Self>, round: u64, voters: BTreeSet<NodeId>) {
         let Some(cluster) = self.local.cluster_id() else { return };
-        let log_end = self.log.end();
+        let (log_end, permit) = (self.log.end(), self.permit.now());
         for voter in voters {
             let this = self.clone();
             self.tasks.spawn("pre-vote", async move {
-                let request = AskPreVote { cluster, log_end };
+                let request = AskPreVote { cluster, log_end, permit };
                 let asked = this.messenger.request(voter, Lane::Control, &request, this.round);
                 if let Ok(answer) = asked.await {
                     this.tell(Input::Answer { from: voter, round, answer });

@@ -34,16 +34,16 @@ impl Control {
         }
     }
 
-    /// Whether this node has given up its role as a member, so that another should lead.
-    pub(super) fn is_no_member(&self) -> bool {
+    /// Whether this node has given up the roles that vote, so that another should lead.
+    pub(super) fn has_resigned(&self) -> bool {
         let view = self.agreed_now().view.clone();
-        view.node(self.local.id).is_some_and(|record| !record.info.is_member())
+        view.node(self.local.id).is_some_and(|record| !record.info.votes())
     }
 
-    /// Whether the view has a node as an alive member.
-    pub(super) fn is_member(&self, node: NodeId) -> bool {
+    /// Whether the view has a node as alive and in a role that votes.
+    pub(super) fn may_lead(&self, node: NodeId) -> bool {
         let view = self.agreed_now().view.clone();
-        view.alive().any(|info| info.id == node && info.is_member())
+        view.alive().any(|info| info.id == node && info.votes())
     }
 }
 

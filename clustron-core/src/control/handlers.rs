@@ -13,7 +13,7 @@ use super::Control;
 use super::command::{COMMAND_BYTES_MAX, Command, Rejection, Response};
 use super::rpc::{
     Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
-    Refused, SnapshotChunk, TakeOver, WhoVotes,
+    Refused, SnapshotChunk, WhoVotes,
 };
 use super::snapshot;
 use super::types::{Snapshot, Vote};
@@ -60,6 +60,7 @@ impl Control {
         on!(handle_chunk);
         on!(handle_pre_vote);
         on!(handle_take_over);
+        on!(handle_hand_over);
         on!(handle_propose);
         on!(handle_read_index);
         on!(handle_whom_do_you_reach);
@@ -116,10 +117,13 @@ impl Control {
 
     async fn handle_vote(
         self: Arc<Self>,
-        _from: NodeId,
+        from: NodeId,
         request: AskVote,
     ) -> Result<openraft::raft::VoteResponse<NodeId>, Refused> {
         self.check_cluster(request.cluster)?;
+        if let Some(permit) = request.permit {
+            self.let_go_of_lease(from, permit, &request.rpc).await;
+        }
         self.raft.vote(request.rpc).await.map_err(|e| Refused::Failed(e.to_string()))
     }
 
@@ -168,16 +172,14 @@ impl Control {
     }
 
     async fn handle_pre_vote(self: Arc<Self>, _from: NodeId, request: AskPreVote) -> PreVote {
-        match self.check_cluster(request.cluster) {
-            Ok(()) => self.campaign.would_vote(request.log_end),
-            Err(_) => PreVote::NotYet { retry_after: self.timing.leader_lease },
+        if self.check_cluster(request.cluster).is_err() {
+            return PreVote::NotYet { retry_after: self.timing.leader_lease };
         }
-    }
-
-    async fn handle_take_over(self: Arc<Self>, from: NodeId, request: TakeOver) {
-        if self.check_cluster(request.cluster).is_ok() && self.raft_leader() == Some(from) {
-            self.campaign.tell(Input::TakeOver);
-        }
+        let permitted = match request.permit {
+            Some(permit) => self.honours(permit).await,
+            None => false,
+        };
+        self.campaign.would_vote(request.log_end, permitted)
     }
 
     async fn handle_propose(self: Arc<Self>, from: NodeId, request: Propose) -> Proposed {

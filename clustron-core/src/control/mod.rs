@@ -13,6 +13,7 @@ mod log_disk;
 mod log_store;
 mod machine;
 mod network;
+mod permit;
 mod propose;
 mod reach;
 mod reign;
@@ -29,7 +30,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openraft::ServerState;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, RwLock, Semaphore, watch};
 use tokio::time::Instant;
 
 use campaign::Campaign;
@@ -42,6 +43,7 @@ use log_store::Log;
 use machine::Machine;
 pub(crate) use machine::Modules;
 use network::{Answers, Peers};
+use permit::Permit;
 pub use propose::ProposeError;
 pub(crate) use replicated::AnyReplicated;
 pub use replicated::{Applied, Replicated, ReplicatedState};
@@ -63,6 +65,7 @@ use crate::metrics::CoreMetrics;
 use crate::outlook::Outlook;
 use crate::tasks::Tasks;
 use crate::time::Clock;
+use crate::voters::{self, Goal};
 
 /// Commands and reads of other nodes that may wait here at the same time; more are sent back.
 const PROPOSALS_AT_ONCE: usize = 4096;
@@ -95,13 +98,16 @@ pub(crate) struct Control {
     chunks: AtomicU64,
     /// Limits what others may have waiting here to be committed.
     proposals: Semaphore,
+    /// Commands that this node proposes are inside, and keep it open, until they are answered.
+    /// Handing over closes it.
+    door: RwLock<()>,
     /// How many callers have this leader hand over.
     handing_over: AtomicUsize,
     /// As leader: a majority has not answered for a while. Told with every heartbeat.
     out_of_touch: Arc<AtomicBool>,
     /// As follower: since when the leader of that vote has said so.
     leader_out_since: std::sync::Mutex<Option<(types::Vote, Instant)>>,
-    voters_max: usize,
+    goal: Goal,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) tasks: Tasks,
 }
@@ -112,7 +118,7 @@ pub(crate) struct ControlParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<Chance>,
     pub(crate) timing: Timing,
-    pub(crate) voters_max: usize,
+    pub(crate) goal: Goal,
     pub(crate) messenger: Messenger,
     pub(crate) modules: Arc<Modules>,
     pub(crate) storage: Storage,
@@ -144,11 +150,11 @@ impl Storage {
 impl Control {
     /// Starts a control plane from what is stored; an empty one waits to be formed or joined.
     pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
-        let ControlParts { local, clock, chance, timing, voters_max, .. } = parts;
+        let ControlParts { local, clock, chance, timing, goal, .. } = parts;
         let ControlParts { messenger, modules, storage, outlook, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
-        let Storage { log, snapshots } = storage;
+        let (Storage { log, snapshots }, permit) = (storage, Permit::default());
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
@@ -169,6 +175,7 @@ impl Control {
             messenger: messenger.clone(),
             answers: answers.clone(),
             out_of_touch: out_of_touch.clone(),
+            permit: permit.clone(),
         };
         let config = Arc::new(raft_config(local.cluster.as_str(), &timing)?);
         let raft = Raft::new(local.id, config, network, log.clone(), machine)
@@ -184,7 +191,7 @@ impl Control {
             timing.election(),
             local.clone(),
             messenger.clone(),
-            (raft.clone(), log),
+            (raft.clone(), log, permit),
             metrics.clone(),
             tasks.clone(),
         );
@@ -206,10 +213,11 @@ impl Control {
             assembly: Mutex::default(),
             chunks: AtomicU64::new(0),
             proposals: Semaphore::new(PROPOSALS_AT_ONCE),
+            door: RwLock::default(),
             handing_over: AtomicUsize::new(0),
             out_of_touch,
             leader_out_since: std::sync::Mutex::default(),
-            voters_max,
+            goal,
             metrics,
             tasks,
         });
@@ -220,18 +228,17 @@ impl Control {
         Ok(control)
     }
 
-    /// Founds a cluster of exactly these nodes. The one that is called becomes the first leader
+    /// Founds a cluster of these nodes. The one that is called becomes the first leader
     /// if nothing fails.
-    pub(crate) async fn found(&self, mut nodes: Vec<NodeInfo>) -> Result<(), StartError> {
+    pub(crate) async fn found(&self, nodes: Vec<NodeInfo>) -> Result<(), StartError> {
         let cluster = ClusterId::mint(&self.chance);
         if self.local.adopt_cluster(cluster) != cluster {
             // Another group has called at this very moment.
             return Ok(());
         }
         // The others join what these found.
-        nodes.sort_by_key(|node| node.id);
-        nodes.truncate(self.voters_max);
-        let nodes: BTreeMap<_, _> = nodes.into_iter().map(|node| (node.id, node.into())).collect();
+        let nodes = voters::first_voters(nodes, self.goal.voters_max).into_iter();
+        let nodes: BTreeMap<_, _> = nodes.map(|node| (node.id, node.into())).collect();
         let founded = self.raft.initialize(nodes).await;
         founded.map_err(|e| StartError::ControlPlane(e.to_string()))
     }
@@ -279,6 +286,16 @@ impl Control {
         match &self.following {
             Some(following) => following.voters(),
             None => self.raft.metrics().borrow().membership_config.voter_ids().collect(),
+        }
+    }
+
+    /// Who votes, by the groups that each have to agree: two while one replaces the other.
+    pub(crate) fn voter_groups(&self) -> Vec<BTreeSet<NodeId>> {
+        let metrics = self.raft.metrics();
+        let membership = metrics.borrow().membership_config.clone();
+        match &self.following {
+            Some(following) => vec![following.voters()],
+            None => membership.membership().get_joint_config().clone(),
         }
     }
 

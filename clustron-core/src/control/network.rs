@@ -15,6 +15,7 @@ use openraft::raft::{
 };
 use tokio::time::Instant;
 
+use super::permit::Permit;
 use super::rpc::{Append, AskVote, ChunkReply, Refused, SnapshotChunk};
 use super::types::{RaftNode, Snapshot, TypeConfig, Vote};
 use crate::identity::{ClusterId, NodeId};
@@ -56,6 +57,7 @@ pub(super) struct Peers {
     pub(super) messenger: Messenger,
     pub(super) answers: Answers,
     pub(super) out_of_touch: Arc<AtomicBool>,
+    pub(super) permit: Permit,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -71,6 +73,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
             messenger: self.messenger.clone(),
             answers: self.answers.clone(),
             out_of_touch: self.out_of_touch.clone(),
+            permit: self.permit.clone(),
         }
     }
 }
@@ -82,6 +85,7 @@ pub(super) struct Peer {
     messenger: Messenger,
     answers: Answers,
     out_of_touch: Arc<AtomicBool>,
+    permit: Permit,
 }
 
 impl Peer {
@@ -129,7 +133,8 @@ impl RaftNetwork<TypeConfig> for Peer {
         rpc: VoteRequest<NodeId>,
         option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
-        self.ask(|cluster| AskVote { cluster, rpc }, option.hard_ttl()).await
+        let permit = self.permit.for_vote(&rpc.vote);
+        self.ask(|cluster| AskVote { cluster, rpc, permit }, option.hard_ttl()).await
     }
 
     async fn full_snapshot(

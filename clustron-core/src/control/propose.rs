@@ -16,7 +16,7 @@ use crate::messaging::{Lane, MessageError, Outcome};
 use crate::roles;
 
 /// How long to wait before asking again who leads.
-const RETRY_AFTER: Duration = Duration::from_millis(10);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// Why a command was not, or is not known to be, applied.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -139,14 +139,16 @@ impl Control {
         command: Command,
         deadline: Duration,
     ) -> Result<Proposed, ProposeError> {
-        if self.is_handing_over() {
+        // Closed while this node hands over; whoever waited then finds who leads.
+        let until = Instant::now() + deadline;
+        let Ok(_inside) = tokio::time::timeout_at(until, self.door.read()).await else {
             return Ok(Proposed::NotLeader { leader: None });
-        }
+        };
         if self.raft.server_metrics().borrow().state != ServerState::Leader {
             let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
             return Ok(Proposed::NotLeader { leader });
         }
-        match tokio::time::timeout(deadline, self.raft.client_write(command)).await {
+        match tokio::time::timeout_at(until, self.raft.client_write(command)).await {
             Ok(Ok(written)) => {
                 Ok(Proposed::Applied { index: written.log_id.index, response: written.data })
             }

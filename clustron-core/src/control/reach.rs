@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hand_over::lacks;
+use super::reign::CAUGHT_UP_WITHIN;
 use super::{Control, rpc};
 use crate::identity::NodeId;
 use crate::messaging::Lane;
-use crate::reachability::{Electorate, HandOver, Reachability, successors};
+use crate::reachability::{Electorate, HandOver, Reachability, relief, successors};
 
 /// How long another voter has to take over before this leader goes on.
 pub(super) const HAND_OVER_DEADLINE: Duration = Duration::from_secs(2);
@@ -24,11 +26,13 @@ const LOOKS_MAX: usize = 16;
 pub(super) struct Reach {
     began: Instant,
     patience: HandOver,
+    /// Of a leading witness with the members that could lead.
+    relief: HandOver,
 }
 
 impl Reach {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), patience: HandOver::default() }
+        Self { began: Instant::now(), patience: HandOver::default(), relief: HandOver::default() }
     }
 }
 
@@ -54,7 +58,7 @@ impl Control {
         let Some(electorate) = self.electorate() else { return };
         let me = self.local.id;
         let mut wanted = successors(&matrix, me, &electorate);
-        wanted.retain(|id| self.is_member(*id));
+        wanted.retain(|id| self.may_lead(*id));
         let steady = reach.patience.steady(reach.began.elapsed(), &wanted);
         if steady.is_empty() {
             return;
@@ -68,7 +72,31 @@ impl Control {
         let still = successors(&matrix, me, &electorate);
         if let Some(successor) = still.into_iter().find(|id| steady.contains(id)) {
             tracing::info!(%successor, ?missing, "another voter is better connected");
-            self.hand_over_to(successor, HAND_OVER_DEADLINE).await;
+            if let Err(error) = self.hand_over_to(successor, HAND_OVER_DEADLINE).await {
+                tracing::warn!(%successor, %error, "the better connected voter does not lead");
+            }
+        }
+    }
+
+    /// A witness leads only where no member can: it hands over once one has been able to for a
+    /// while. Not to one that would hand back, because it is worse connected.
+    pub(super) async fn relieve_witness(&self, reach: &mut Reach) {
+        let view = self.agreed_now().view.clone();
+        let holds_data = |id: NodeId| view.node(id).is_some_and(|r| r.info.holds_data());
+        if holds_data(self.local.id) {
+            return;
+        }
+        let (metrics, matrix) = (self.raft.metrics().borrow().clone(), self.reachability_now());
+        let Some(electorate) = self.electorate() else { return };
+        let caught_up = |id: &NodeId| lacks(&metrics, *id) <= CAUGHT_UP_WITHIN;
+        let able = |id: &NodeId| self.may_lead(*id) && caught_up(id);
+        let members = relief(&matrix, self.local.id, &electorate, holds_data);
+        let members: Vec<NodeId> = members.into_iter().filter(able).collect();
+        let steady = reach.relief.steady(reach.began.elapsed(), &members);
+        let Some(member) = steady.first() else { return };
+        tracing::info!(%member, "a member can lead in the place of this witness");
+        if let Err(error) = self.hand_over_to(*member, HAND_OVER_DEADLINE).await {
+            tracing::warn!(%member, %error, "the member does not lead");
         }
     }
 

@@ -21,14 +21,15 @@ use crate::looks::{Looks, Seen};
 use crate::membership::PeerState;
 use crate::messaging::MessageError;
 use crate::opinion::OPINION_BYTES_MAX;
-use crate::view::NodeState;
-use crate::voters::{self, Change, Goal, Group, Standing};
+use crate::tolerance::{Pairs, TWO_VOTERS};
+use crate::view::{NodeState, View};
+use crate::voters::{self, Change, Group, Standing};
 
 /// How often a leader looks after the view and the group.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A node whose log lacks no more than this many entries has caught up.
-const CAUGHT_UP_WITHIN: u64 = 100;
+pub(super) const CAUGHT_UP_WITHIN: u64 = 100;
 
 /// How long a doubted node has to answer one handshake.
 const LOOK_DEADLINE: Duration = Duration::from_millis(500);
@@ -227,6 +228,7 @@ impl Control {
         let mut alive_since = BTreeMap::new();
         let mut reach = Reach::new();
         let looks = Arc::<Mutex<Looks>>::default();
+        let (began, mut pairs) = (Instant::now(), Pairs::default());
         while self.agreed_now().epoch() == epoch {
             self.mark_down(epoch, &looks).await;
             self.mark_left().await;
@@ -234,11 +236,17 @@ impl Control {
             if self.has_restarted() {
                 self.readmit().await;
             }
-            if self.is_no_member() {
-                self.hand_over(HAND_OVER_DEADLINE).await;
+            if self.has_resigned() {
+                let handed = self.hand_over(HAND_OVER_DEADLINE).await;
+                tracing::debug!(?handed, "this node may not lead any more");
             }
             self.hand_over_if_badly_connected(&mut reach).await;
+            self.relieve_witness(&mut reach).await;
             let metrics = self.raft.metrics().borrow().clone();
+            let voters = metrics.membership_config.voter_ids().count();
+            if pairs.noticed(began.elapsed(), voters, self.goal.stable_after) {
+                tracing::warn!("{TWO_VOTERS}");
+            }
             if let Some(change) = self.next_change(&metrics, &mut alive_since) {
                 self.make(&change, &metrics).await;
             }
@@ -349,7 +357,7 @@ impl Control {
             let matched = metrics.replication.as_ref().and_then(|r| r.get(&node.id)).copied();
             let matched = matched.flatten().map(|log_id| log_id.index);
             let standing = Standing {
-                is_member: node.votes(),
+                may_vote: node.votes(),
                 caught_up: matched.is_some_and(|at| at + CAUGHT_UP_WITHIN >= last),
                 stable_for: now - since,
             };
@@ -357,14 +365,16 @@ impl Control {
         }
         let left = view.nodes().filter(|r| r.state == NodeState::Left).map(|r| r.info.id);
         group.left = left.collect();
+        group.leader = Some(self.local.id);
+        let witnesses = view.nodes().filter(|r| r.info.votes() && !r.info.holds_data());
+        group.witnesses = witnesses.map(|record| record.info.id).collect();
+        group.heirs = heirs(&view, &group.voters);
         let configs = membership.get_joint_config();
         if configs.len() > 1 {
             group.unfinished = configs.last();
         }
-        let goal =
-            Goal { voters_max: self.voters_max, stable_after: self.timing.voter_stable_after };
         self.answers.retain(|id| membership.get_node(&id).is_some());
-        voters::next_change(&group, goal)
+        voters::next_change(&group, self.goal)
     }
 
     async fn make(&self, change: &Change, metrics: &Metrics) {
@@ -390,4 +400,14 @@ impl Control {
 
 fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
     looks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The voters that are gone, each with the node that lives at its address now.
+fn heirs(view: &View, voters: &BTreeSet<NodeId>) -> BTreeMap<NodeId, NodeId> {
+    let gone = voters.iter().filter(|id| !view.is_alive(**id));
+    let heir = |id: &NodeId| {
+        let addr = &view.node(*id)?.info.addr;
+        view.alive().find(|node| node.addr == *addr).map(|heir| (*id, heir.id))
+    };
+    gone.filter_map(heir).collect()
 }

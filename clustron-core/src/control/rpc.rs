@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, Response};
 use super::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::election::{LogEnd, PreVote};
+use crate::hand_over::HandOverError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::messaging::{Message, Request};
 
@@ -48,6 +49,8 @@ request!(Append, "core.append", Result<AppendEntriesResponse<NodeId>, Refused>);
 pub(super) struct AskVote {
     pub(super) cluster: ClusterId,
     pub(super) rpc: VoteRequest<NodeId>,
+    /// The vote of the leader that has asked the candidate to take over, if one has.
+    pub(super) permit: Option<Vote>,
 }
 request!(AskVote, "core.vote", Result<VoteResponse<NodeId>, Refused>);
 
@@ -76,15 +79,39 @@ pub(super) enum ChunkReply {
 pub(super) struct AskPreVote {
     pub(super) cluster: ClusterId,
     pub(super) log_end: LogEnd,
+    /// As in [`AskVote`].
+    pub(super) permit: Option<Vote>,
 }
 request!(AskPreVote, "core.pre-vote", PreVote);
 
-/// The leader falls silent so that the addressee may take over.
+/// The leader with this vote falls silent so that the addressee may take over. Answers whether it
+/// does.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TakeOver {
     pub(super) cluster: ClusterId,
+    pub(super) permit: Vote,
 }
-request!(TakeOver, "core.take-over", ());
+request!(TakeOver, "core.take-over", bool);
+
+/// Somebody wants another leader: this voter, or any.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandOver {
+    pub(super) cluster: ClusterId,
+    pub(super) to: Option<NodeId>,
+    pub(super) deadline_ms: u32,
+}
+request!(HandOver, "core.hand-over", HandedOver);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum HandedOver {
+    /// This node leads now.
+    To(NodeId),
+    /// Ask there, or again later: nothing has happened.
+    NotLeader {
+        leader: Option<NodeId>,
+    },
+    Failed(HandOverError),
+}
 
 /// A command for the leader to propose.
 #[derive(Debug, Serialize, Deserialize)]

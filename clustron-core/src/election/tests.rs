@@ -69,9 +69,12 @@ fn nobody_stands_without_a_majority_that_would_vote() {
 fn a_voter_keeps_the_lease_it_gave_and_its_longer_log() {
     let election = follower(2);
     let (short, long) = (LogEnd { term: 1, index: 5 }, LogEnd { term: 2, index: 1 });
-    assert_eq!(election.would_vote(ms(100), long, short), PreVote::NotYet { retry_after: ms(200) });
-    assert_eq!(election.would_vote(ms(300), long, short), PreVote::Granted);
-    assert_eq!(election.would_vote(ms(300), short, long), PreVote::LogBehind);
+    assert_eq!(
+        election.would_vote(ms(100), (long, false), short),
+        PreVote::NotYet { retry_after: ms(200) }
+    );
+    assert_eq!(election.would_vote(ms(300), (long, false), short), PreVote::Granted);
+    assert_eq!(election.would_vote(ms(300), (short, false), long), PreVote::LogBehind);
 }
 
 #[test]
@@ -81,8 +84,52 @@ fn who_was_asked_to_take_over_is_not_overtaken_for_one_more_lease() {
     election.handle(ms(100), Input::Heard(NodeId(3)));
     election.handle(ms(150), Input::TakeOver);
     let not_yet = PreVote::NotYet { retry_after: ms(299) };
-    assert_eq!(election.would_vote(ms(401), log, log), not_yet);
-    assert_eq!(election.would_vote(ms(700), log, log), PreVote::Granted, "it had its turn");
+    assert_eq!(election.would_vote(ms(401), (log, false), log), not_yet);
+    assert_eq!(
+        election.would_vote(ms(700), (log, false), log),
+        PreVote::Granted,
+        "it had its turn"
+    );
+}
+
+#[test]
+fn who_was_asked_to_take_over_stands_at_once() {
+    let mut election = follower(2);
+    election.handle(ms(100), Input::Heard(NodeId(3)));
+    assert_eq!(election.handle(ms(101), Input::TakeOver), ask(1, [1, 3]));
+    assert!(election.takes_over());
+    assert_eq!(election.handle(ms(102), granted(3, 1)), vec![Effect::Stand]);
+}
+
+#[test]
+fn the_last_words_of_a_leader_that_hands_over_change_nothing_but_later_ones_end_it() {
+    let mut election = follower(2);
+    assert_eq!(election.handle(ms(100), Input::TakeOver), ask(1, [1, 3]));
+    assert!(election.handle(ms(101), Input::Heard(NodeId(3))).is_empty());
+    assert!(election.takes_over());
+    assert_eq!(election.handle(ms(102), granted(1, 1)), vec![Effect::Stand]);
+    // It was not elected, and the leader goes on.
+    assert!(election.handle(ms(400), Input::Heard(NodeId(3))).is_empty());
+    assert!(!election.takes_over());
+    assert_eq!(election.next_timeout(), Some(ms(1450)));
+    // Another leader is no last word.
+    election.handle(ms(500), Input::TakeOver);
+    election.handle(ms(501), Input::Heard(NodeId(1)));
+    assert!(!election.takes_over());
+}
+
+#[test]
+fn a_permit_outweighs_the_lease_and_nothing_else() {
+    let mut election = follower(2);
+    let (short, long) = (LogEnd { term: 1, index: 5 }, LogEnd { term: 2, index: 1 });
+    assert_eq!(election.would_vote(ms(1), (long, true), short), PreVote::Granted);
+    assert_eq!(election.would_vote(ms(1), (short, true), long), PreVote::LogBehind);
+    assert!(matches!(election.would_vote(ms(1), (long, false), short), PreVote::NotYet { .. }));
+    // The leader itself grants it only while it hands over.
+    election.handle(ms(10), Input::Leading(true));
+    assert!(matches!(election.would_vote(ms(11), (long, true), short), PreVote::NotYet { .. }));
+    election.handle(ms(12), Input::HandingOver(true));
+    assert_eq!(election.would_vote(ms(13), (long, true), short), PreVote::Granted);
 }
 
 #[test]
@@ -90,7 +137,7 @@ fn a_leader_votes_for_nobody_and_does_not_stand() {
     let mut election = follower(1);
     election.handle(ms(10), Input::Leading(true));
     let end = LogEnd::default();
-    assert!(matches!(election.would_vote(ms(9000), end, end), PreVote::NotYet { .. }));
+    assert!(matches!(election.would_vote(ms(9000), (end, false), end), PreVote::NotYet { .. }));
     assert_eq!(election.next_timeout(), None);
     assert!(election.handle(ms(9000), Input::Timeout).is_empty());
 }
@@ -148,7 +195,8 @@ fn deputies_do_not_split_the_vote() {
             let (due, later) = mail.into_iter().partition(|(at, ..)| *at <= now);
             mail = later;
             for (_, from, to, round) in due {
-                let Some(answer) = nodes.get(&to).map(|n| n.would_vote(ms(now), end, end)) else {
+                let Some(answer) = nodes.get(&to).map(|n| n.would_vote(ms(now), (end, false), end))
+                else {
                     continue;
                 };
                 let asker = nodes.get_mut(&from).unwrap();
@@ -191,13 +239,13 @@ fn a_leader_that_hands_over_or_leads_in_name_only_votes_for_its_successor() {
     election.handle(ms(10), Input::Leading(true));
     election.handle(ms(20), Input::HandingOver(true));
     let end = LogEnd::default();
-    assert_eq!(election.would_vote(ms(30), end, end), PreVote::Granted);
+    assert_eq!(election.would_vote(ms(30), (end, false), end), PreVote::Granted);
     election.handle(ms(40), Input::HandingOver(false));
     election.handle(ms(41), Input::OutOfTouch(true));
-    assert_eq!(election.would_vote(ms(42), end, end), PreVote::Granted);
+    assert_eq!(election.would_vote(ms(42), (end, false), end), PreVote::Granted);
     election.handle(ms(43), Input::OutOfTouch(false));
     assert_eq!(
-        election.would_vote(ms(50), end, end),
+        election.would_vote(ms(50), (end, false), end),
         PreVote::NotYet { retry_after: TIMING.lease }
     );
 }

@@ -137,7 +137,7 @@ pub(super) fn metadata_bytes(news: &News) -> usize {
     let News::Metadata { metadata, .. } = news else { return 0 };
     let role = |role: &Role| match role {
         Role::Custom(name) => name.len() + 2,
-        Role::Member | Role::Client | Role::Observer | Role::MetricsCollector => 1,
+        Role::Member | Role::Client | Role::Observer | Role::MetricsCollector | Role::Witness => 1,
     };
     let roles: usize = metadata.roles.iter().map(role).sum();
     let tags: usize = metadata.tags.iter().map(|(key, value)| key.len() + value.len() + 2).sum();

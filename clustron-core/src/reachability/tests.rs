@@ -45,6 +45,19 @@ fn a_leader_that_misses_a_follower_hands_over_to_who_is_linked_with_both() {
 }
 
 #[test]
+fn a_leading_witness_is_relieved_by_a_member_that_would_not_hand_back() {
+    let three = electorate(&[1, 2, 3], &[1, 2, 3]);
+    let relieved = |cut: &[(u64, u64)], electorate: &Electorate| {
+        let members = relief(&matrix(cut), NodeId(3), electorate, |id| id != NodeId(3));
+        members.into_iter().map(|id| id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(relieved(&[], &three), [1, 2]);
+    assert_eq!(relieved(&[(1, 3)], &three), [2], "not linked with the witness");
+    assert_eq!(relieved(&[(1, 2)], &three), [0; 0], "only the witness reaches all");
+    assert_eq!(relieved(&[], &electorate(&[1, 2, 3], &[2, 3])), [2], "the other is not alive");
+}
+
+#[test]
 fn a_node_that_nobody_reaches_changes_nothing() {
     let three = electorate(&[1, 2, 3], &[1, 2, 3]);
     assert_eq!(advice(&matrix(&[(1, 3), (2, 3)]), 1, &three), [0; 0]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use clustron_core::{DataDirError, StartError};
+use clustron_core::{DataDirError, Role, StartError};
 use futures::future::join_all;
 
 use crate::world::{Member, Reigns, World, alive, part, settled};
@@ -90,7 +90,8 @@ async fn a_member_in_memory_is_refused_by_members_on_disk() {
     let mut world = World::on_disk(&HOSTS);
     let _members = all(&world).await;
     let folder = world.folder.take();
-    let error = world.try_start("d").await.err().expect("it is refused").to_string();
+    let error =
+        world.try_start("d", &[Role::Member]).await.err().expect("it is refused").to_string();
     assert!(error.contains("give all members a data directory, or none"), "{error}");
     drop(folder);
 }
@@ -113,7 +114,8 @@ async fn an_old_copy_of_a_data_directory_is_refused_and_the_cluster_stays_whole(
     // Somebody restores a backup, which would begin its second start a second time.
     fs::remove_dir_all(&dir).unwrap();
     copy_dir(&copy, &dir);
-    let error = world.try_start(&host).await.err().expect("it is refused").to_string();
+    let error =
+        world.try_start(&host, &[Role::Member]).await.err().expect("it is refused").to_string();
     assert!(error.contains("is an old copy"), "{error}");
     leading.add(2).await;
     assert_eq!(leading.numbers_now().await, [1, 2]);
@@ -133,7 +135,7 @@ async fn a_flipped_bit_in_the_log_stops_the_start_and_names_the_place() {
     let mut bytes = fs::read(&log).unwrap();
     bytes[400] ^= 4;
     fs::write(&log, bytes).unwrap();
-    let error = world.try_start("a").await.err().expect("it does not start");
+    let error = world.try_start("a", &[Role::Member]).await.err().expect("it does not start");
     let text = error.to_string();
     assert!(matches!(error, StartError::DataDir(DataDirError::Damaged { .. })), "{text}");
     assert!(text.contains(".wal is damaged at byte"), "{text}");

@@ -26,19 +26,6 @@ async fn three() -> (World, Vec<Member>) {
     (world, members)
 }
 
-/// Starts a node with the tally in these roles.
-async fn start_with_tally(world: &World, host: &str, roles: &[Role]) -> Member {
-    let (name, listen) = (Some(host.to_owned()), address(host));
-    let roles = roles.iter().cloned().collect();
-    let config = Config { name, listen, roles, ..world.config.clone() };
-    let transport = world.network.host(host);
-    let mut builder = Cluster::builder("test").config(config).transport(transport);
-    let tally = builder.install(TallyModule);
-    let cluster = within(&format!("the start of {host}"), builder.start()).await;
-    let cluster = cluster.unwrap_or_else(|error| panic!("{host} did not start: {error}"));
-    Member { host: host.to_owned(), cluster, tally }
-}
-
 async fn until(
     cluster: &Cluster,
     what: &str,
@@ -54,11 +41,11 @@ async fn until(
 async fn members_vote_clients_learn_and_observers_do_neither() {
     let (world, mut members) = three().await;
     let custom = Role::Custom("edge".to_owned());
-    let client = start_with_tally(&world, "client", &[Role::Client]).await;
-    let edge = start_with_tally(&world, "edge", std::slice::from_ref(&custom)).await;
+    let client = world.start_in("client", &[Role::Client]).await;
+    let edge = world.start_in("edge", std::slice::from_ref(&custom)).await;
     let observer = world.start_as("observer", &[Role::Observer, custom]).await;
     let collector = world.start_as("collector", &[Role::MetricsCollector]).await;
-    let both = start_with_tally(&world, "both", &[Role::Member, Role::Observer]).await;
+    let both = world.start_in("both", &[Role::Member, Role::Observer]).await;
     members.push(both);
     members.push(world.start("e").await);
     let voters: BTreeSet<_> = members.iter().map(|member| member.id()).collect();
@@ -247,7 +234,7 @@ fn suspicions(cluster: &Cluster) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suspicions_are_events_at_members_and_clients_and_nowhere_else() {
     let (world, members) = three().await;
-    let client = start_with_tally(&world, "client", &[Role::Client]).await;
+    let client = world.start_in("client", &[Role::Client]).await;
     let observer = world.start_as("observer", &[Role::Observer]).await;
     let collector = world.start_as("collector", &[Role::MetricsCollector]).await;
     let everybody = |s: &ClusterStatus| s.view.alive().count() == 6 && s.leader.is_some();
@@ -321,7 +308,7 @@ async fn an_observer_whose_members_are_all_gone_loses_the_leader_and_lives_on() 
 async fn a_client_proposes_and_reads_and_never_votes() {
     let (world, members) = three().await;
     members[0].add(1).await;
-    let client = start_with_tally(&world, "client", &[Role::Client]).await;
+    let client = world.start_in("client", &[Role::Client]).await;
     assert_eq!(client.numbers_now().await, [1]);
     client.add(2).await;
     assert_eq!(members[0].numbers_now().await, [1, 2]);
@@ -394,7 +381,7 @@ async fn clients_and_observers_that_start_first_wait_for_members_and_join_them()
     let world = World::new(&THREE);
     let early = async {
         tokio::join!(
-            start_with_tally(&world, "client", &[Role::Client]),
+            world.start_in("client", &[Role::Client]),
             world.start_as("observer", &[Role::Observer]),
             world.start_as("collector", &[Role::MetricsCollector]),
         )

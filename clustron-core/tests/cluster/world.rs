@@ -128,14 +128,20 @@ impl World {
 
     /// Starts a node, and waits until it is part of a cluster.
     pub(crate) async fn start(&self, host: &str) -> Member {
-        let member = self.try_start(host).await;
+        self.start_in(host, &[Role::Member]).await
+    }
+
+    /// The same, of a node in these roles.
+    pub(crate) async fn start_in(&self, host: &str, roles: &[Role]) -> Member {
+        let member = self.try_start(host, roles).await;
         member.unwrap_or_else(|error| panic!("{host} did not start: {error}"))
     }
 
     /// The same for one that may be refused.
-    pub(crate) async fn try_start(&self, host: &str) -> Result<Member, StartError> {
+    pub(crate) async fn try_start(&self, host: &str, roles: &[Role]) -> Result<Member, StartError> {
         let (name, listen, data_dir) = (Some(host.to_owned()), address(host), self.data_dir(host));
-        let config = Config { name, listen, data_dir, ..self.config.clone() };
+        let roles = roles.iter().cloned().collect();
+        let config = Config { name, listen, roles, data_dir, ..self.config.clone() };
         let mut builder =
             Cluster::builder("test").config(config).transport(self.network.host(host));
         let tally = builder.install(TallyModule);

@@ -93,6 +93,7 @@ pub(super) mod testing {
             cluster: None,
             view: View::default(),
             voters: BTreeSet::new(),
+            tolerates: 0,
             learners: BTreeSet::new(),
             attached: None,
             leader: None,

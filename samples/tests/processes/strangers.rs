@@ -51,7 +51,7 @@ async fn strangers_are_told_why_and_the_cluster_goes_on() {
         TcpStream::connect(addr).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(TcpStream::connect(addr).unwrap());
         let mut claims = TcpStream::connect(addr).unwrap();
-        claims.write_all(b"CLUSTRN\x02\xff\xff\xff\xff").unwrap();
+        claims.write_all(b"CLUSTRN\x03\xff\xff\xff\xff").unwrap();
         claims.write_all(&[7; 1024]).unwrap();
     }
 
