@@ -32,6 +32,13 @@ impl Figures {
         }
     }
 
+    /// The value that this share of all, from 0 to 1, does not exceed; not a number if there is
+    /// none.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let last = self.0.len().saturating_sub(1) as f64;
+        self.0.get((last * share).ceil() as usize).copied().unwrap_or(f64::NAN)
+    }
+
     /// The least value; not a number if there is none.
     pub fn min(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::NAN)
@@ -66,6 +73,11 @@ mod tests {
         assert_eq!(of(&[3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
         assert!(of(&[]).is_empty() && of(&[]).median().is_nan() && of(&[]).min().is_nan());
+        let hundred: Figures = (1..=101).map(f64::from).collect();
+        assert_eq!(
+            [0.0, 0.5, 0.99, 1.0].map(|share| hundred.quantile(share)),
+            [1.0, 51.0, 100.0, 101.0]
+        );
         let two = Figures::ms([Duration::from_millis(9), Duration::from_micros(1500)]);
         assert_eq!((two.len(), two.min(), two.max()), (2, 1.5, 9.0));
         assert_eq!(two.cells(1), ["5.2", "1.5", "9.0"]);

@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
+mod commits;
 mod counter;
 mod failover;
 mod hand_over;
@@ -35,6 +36,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// How many commands and linearizable reads three nodes serve in a second.
+    Commits(commits::Arguments),
     /// Kill the leader again and again: how long until the next one leads, beside etcd.
     Failover(failover::Arguments),
     /// Have the leader leave, and hand over by command: how long callers wait.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
 /// Runs a command. Gives whether what must hold held.
 fn run(command: Command) -> anyhow::Result<bool> {
     match command {
+        Command::Commits(arguments) => with_runtime(commits::run(&arguments)),
         Command::Failover(arguments) => with_runtime(failover::run(&arguments)),
         Command::HandOver(arguments) => with_runtime(hand_over::run(&arguments)),
         Command::Idle(arguments) => with_runtime(idle::run(&arguments)),

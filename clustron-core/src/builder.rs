@@ -347,6 +347,7 @@ impl ClusterBuilder {
             chance: self.chance.clone(),
             timing: config.timing,
             goal: config.goal(),
+            snapshot_entries: config.snapshot_entries,
             messenger: messenger.clone(),
             modules: Arc::new(self.replicated.clone()),
             storage,

@@ -326,6 +326,24 @@ impl ClusterHandle {
         self.inner.control.barrier(deadline).await
     }
 
+    /// Waits until this node has applied the control log up to an index, such as that of a
+    /// [`Committed`](crate::Committed) command of another node.
+    ///
+    /// # Errors
+    /// [`ProposeError::Behind`] when it had not come so far before the deadline;
+    /// [`ProposeError::NoLog`] at a node whose roles do not let it follow the log.
+    pub async fn wait_applied(&self, index: u64, deadline: Duration) -> Result<(), ProposeError> {
+        self.inner.control.wait_applied(index, Instant::now() + deadline).await
+    }
+
+    /// How old this node's copy of replicated state may be: everything that was acknowledged to
+    /// anybody so long ago, or longer, is in it. While a leader is heard that is about one heartbeat
+    /// interval; on the minority side of a cut it grows with the time. `None` where the node was
+    /// never current as far as it knows, or does not follow the log.
+    pub fn staleness(&self) -> Option<Duration> {
+        self.inner.control.staleness()
+    }
+
     /// How far this node has applied the control log; where its roles do not let it follow the log,
     /// how far the member had that told it last.
     pub fn applied_index(&self) -> u64 {

@@ -204,6 +204,10 @@ pub struct Config {
     pub roles: BTreeSet<Role>,
     /// Labels for placement, at most 32.
     pub tags: BTreeMap<String, String>,
+    /// After how many entries of the control log a snapshot takes their place, 100 to 1,000,000.
+    /// Fewer make a restart faster and cost more snapshots; with a large state choose more. A log
+    /// of more than 64 MiB is cut in any case.
+    pub snapshot_entries: u64,
     /// Where the node keeps its identity and its part of the control log, so that both survive the
     /// process. A directory of its own on a local disk; made if it is not there. With one, whatever
     /// a majority has acknowledged is there again when all nodes have been killed at once, and a
@@ -241,6 +245,7 @@ impl Default for Config {
             expect: None,
             roles: BTreeSet::from([Role::Member]),
             tags: BTreeMap::new(),
+            snapshot_entries: 5_000,
             data_dir: None,
             voters_max: 5,
             voters_min: 1,
@@ -290,6 +295,10 @@ impl Config {
             let allowed =
                 "a node that is no member founds no cluster: name at least one other node";
             return Err(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
+        }
+        if !(100..=1_000_000).contains(&self.snapshot_entries) {
+            let allowed = "must be from 100 to 1000000";
+            return Err(ConfigError::value("snapshot_entries", self.snapshot_entries, allowed));
         }
         if let Some(dir) = &self.data_dir
             && !roles::follows_log(&self.roles)
@@ -409,6 +418,7 @@ mod tests {
                 "data_dir",
                 "/d",
             ),
+            (Config { snapshot_entries: 99, ..ok() }, "snapshot_entries", "99"),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
             (Config { voters_max: 9, ..ok() }, "voters_max", "must be 1, 3, 5 or 7"),
             (Config { voters_min: 2, ..ok() }, "voters_min", "2"),

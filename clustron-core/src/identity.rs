@@ -340,12 +340,37 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The log index that authorises one piece of leader-granted work. A resource that remembers the
-/// highest token it has seen can refuse late work of a node that lost its claim.
+/// The place in the control log that authorises one piece of leader-granted work. A resource that
+/// remembers the highest token it has seen can refuse late work of a node that lost its claim.
+///
+/// An entry of the log holds many commands, so its index alone is not unique. The token is the
+/// index times 10,000 and the command's place within the entry: it rises strictly, and people see
+/// the index in its first digits.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 pub struct FencingToken(pub u64);
+
+impl FencingToken {
+    /// More than an entry has commands.
+    pub(crate) const PLACES: u64 = 10_000;
+
+    /// The token of the command at this place, from 0, of the entry with this log index.
+    ///
+    /// # Panics
+    /// When the place is beyond what an entry may hold, or the index beyond 10^15: tokens would
+    /// not be unique any more.
+    pub(crate) fn of(index: u64, place: u32) -> Self {
+        assert!(u64::from(place) < Self::PLACES, "an entry has no place {place}");
+        assert!(index < u64::MAX / Self::PLACES, "log index {index} is beyond all tokens");
+        Self(index * Self::PLACES + u64::from(place))
+    }
+
+    /// The log index of the entry that it comes from.
+    pub fn log_index(self) -> u64 {
+        self.0 / Self::PLACES
+    }
+}
 
 impl fmt::Display for FencingToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -365,6 +390,21 @@ mod tests {
             assert!(error.contains(&format!("{bad:?}")), "{error}");
             assert!(error.contains("use 1 to 64 bytes"), "{error}");
         }
+    }
+
+    #[test]
+    fn tokens_rise_from_place_to_place_and_from_entry_to_entry() {
+        let places = [(1, 0), (1, 1), (1, 9_999), (2, 0), (40, 7), (1_000_000_000_000_000, 0)];
+        let tokens = places.map(|(index, place)| FencingToken::of(index, place));
+        assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
+        assert_eq!(tokens.map(FencingToken::log_index), places.map(|(index, _)| index));
+        assert_eq!(FencingToken::of(39, 2).to_string(), "390002");
+    }
+
+    #[test]
+    #[should_panic(expected = "an entry has no place 10000")]
+    fn there_is_no_token_for_a_place_that_no_entry_has() {
+        let _ = FencingToken::of(1, 10_000);
     }
 
     #[test]

@@ -47,7 +47,9 @@
 //! # What it promises
 //!
 //! * At most one leader per epoch. Two nodes may believe that they lead; only one can commit.
-//! * A minority commits nothing, stops its leader's work, and removes nobody.
+//! * A minority commits nothing, stops its leader's work, and removes nobody; its reads are stale and
+//!   say how old they are.
+//! * Reads are linearizable unless less is asked for: see [`Consistency`].
 //! * Leader work starts after the node applied its own activation, carries the epoch, and is
 //!   refused where it is applied once another leads.
 //! * Nodes started together make one cluster, or wait and say what they wait for.
@@ -99,7 +101,8 @@ pub use cluster::{Cluster, ClusterHandle, LateCluster};
 pub use collect::{CollectedMetrics, METRICS_BYTES_MAX, MetricsText, NodeMetrics, NotCollector};
 pub use config::{Config, ConfigError, Timing};
 pub use control::{
-    Applied, COMMAND_BYTES_MAX, ProposeError, Rejection, Replicated, ReplicatedState,
+    Applied, Backlog, COMMAND_BYTES_MAX, Committed, Consistency, ProposeError, Read, Rejection,
+    Replicated, ReplicatedState,
 };
 pub use data_dir::DataDirError;
 pub use describe::DescribeError;

@@ -30,6 +30,11 @@ pub(crate) struct CoreMetrics {
     pub(crate) nodes_cut: Counter,
     pub(crate) nodes_described: Counter,
     pub(crate) hand_overs: Counter,
+    pub(crate) proposals_waiting: Gauge,
+    pub(crate) batches_proposed: Counter,
+    pub(crate) commands_proposed: Counter,
+    pub(crate) overloads: Counter,
+    pub(crate) read_rounds: Counter,
 }
 
 /// Registers the metrics of a module, of the application or of the core.
@@ -122,6 +127,31 @@ impl CoreMetrics {
             &self.nodes_described,
         );
         counter("hand_overs", "Attempts of this node to let another voter lead", &self.hand_overs);
+        counter(
+            "batches_proposed",
+            "Entries that this node, as leader, made of modules' commands",
+            &self.batches_proposed,
+        );
+        counter(
+            "commands_proposed",
+            "Commands in them; divided by batches_proposed, how many go together",
+            &self.commands_proposed,
+        );
+        counter(
+            "overloads",
+            "Commands that this node, as leader, did not take because too much waited already",
+            &self.overloads,
+        );
+        counter(
+            "read_rounds",
+            "Rounds with which this node confirmed linearizable reads, each for all who waited",
+            &self.read_rounds,
+        );
+        registry.register(
+            "proposals_waiting",
+            "Commands that wait here to be put into the log",
+            self.proposals_waiting.clone(),
+        );
         registry.register(
             "connections_open",
             "Connections with a completed handshake",

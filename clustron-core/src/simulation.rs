@@ -135,7 +135,7 @@ impl ControlLog {
         self.index += 1;
         match self.agreed.apply(self.index, command) {
             Response::Rejected(rejection) => Err(rejection),
-            Response::Done | Response::Module(_) => Ok(()),
+            Response::Done | Response::Module(_) | Response::Batch(_) => Ok(()),
         }
     }
 }

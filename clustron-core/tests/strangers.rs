@@ -209,8 +209,10 @@ async fn another_protocol_version_is_refused_and_told_ours() {
 fn hello(node: &NodeInfo) -> Vec<u8> {
     let cluster = ClusterName::new("orders").unwrap();
     let (cluster_id, modules): (Option<ClusterId>, BTreeSet<String>) = (None, BTreeSet::new());
-    // The lane is the data lane, and nobody in particular is expected.
-    let hello = codec::encode(&(cluster, cluster_id, node, modules, 1u32, None::<NodeId>)).unwrap();
+    // The lane is the data lane, nothing is on disk, nobody in particular is expected, and nothing
+    // is known of the other node's process.
+    let rest = (1u32, false, None::<NodeId>, None::<(u64, u64)>);
+    let hello = codec::encode(&(cluster, cluster_id, node, modules, rest)).unwrap();
     [PREAMBLE, &frame(&hello)].concat()
 }
 

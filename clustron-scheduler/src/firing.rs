@@ -19,7 +19,7 @@ pub struct Firing {
     pub scheduled: Timestamp,
     /// The generation of the job that it belongs to.
     pub generation: u64,
-    /// The log index of the claim.
+    /// The token of the claim.
     pub claim_token: FencingToken,
     /// The leader's clock at the claim.
     pub claimed_at: Timestamp,
@@ -49,14 +49,14 @@ impl Firing {
     pub(crate) fn claimed(
         scheduled: Timestamp,
         generation: u64,
-        index: u64,
+        token: u64,
         epoch: Epoch,
         at: Timestamp,
     ) -> Self {
         Self {
             scheduled,
             generation,
-            claim_token: FencingToken(index),
+            claim_token: FencingToken(token),
             claimed_at: at,
             epoch,
             attempts: 0,
@@ -71,10 +71,10 @@ impl Firing {
     }
 
     /// Grants a new attempt, which makes every earlier one late.
-    pub(crate) fn grant(&mut self, worker: NodeId, index: u64, epoch: Epoch, why: Option<String>) {
+    pub(crate) fn grant(&mut self, worker: NodeId, token: u64, epoch: Epoch, why: Option<String>) {
         self.attempts = self.attempts.saturating_add(1);
         self.worker = Some(worker);
-        self.token = Some(FencingToken(index));
+        self.token = Some(FencingToken(token));
         self.epoch = epoch;
         self.why = why.map(|why| bounded(why, WHY_BYTES_MAX));
     }

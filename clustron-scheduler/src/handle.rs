@@ -19,7 +19,7 @@ use crate::state::SchedulerState;
 pub struct JobStatus {
     /// The job as the cluster knows it.
     pub spec: JobSpec,
-    /// The log index of its last change.
+    /// The token of its last change: it rises with each.
     pub generation: u64,
     /// When it was first defined: ticks strictly after it are due.
     pub since: Timestamp,
@@ -71,7 +71,7 @@ impl SchedulerHandle {
     /// # Errors
     /// The job is unknown here.
     pub fn stale_history(&self, job: &JobName) -> Result<Vec<Firing>, QueryError> {
-        let history = self.state.read(|state| {
+        let history = self.state.read_local(|state| {
             state.job(job).map(|job| job.history().rev().cloned().collect::<Vec<_>>())
         });
         history.ok_or_else(|| QueryError::UnknownJob(job.clone()))
@@ -91,7 +91,7 @@ impl SchedulerHandle {
     /// # Errors
     /// The job is unknown here.
     pub fn stale_status(&self, job: &JobName) -> Result<JobStatus, QueryError> {
-        let status = self.state.read(|state| {
+        let status = self.state.read_local(|state| {
             state.job(job).map(|job| JobStatus {
                 spec: job.spec().clone(),
                 generation: job.generation(),
@@ -107,7 +107,7 @@ impl SchedulerHandle {
 
     /// The names of all jobs, from this node's copy as it is.
     pub fn stale_jobs(&self) -> Vec<JobName> {
-        self.state.read(|state| state.jobs().map(|job| job.spec().name.clone()).collect())
+        self.state.read_local(|state| state.jobs().map(|job| job.spec().name.clone()).collect())
     }
 
     /// Changes whenever something happened to any job here: the log index of the latest change.

@@ -146,7 +146,7 @@ impl Job {
         scheduled: Timestamp,
         after: Option<FencingToken>,
         worker: NodeId,
-        (index, epoch): (u64, Epoch),
+        (token, epoch): (u64, Epoch),
         why: String,
     ) -> Result<Reply, Rejection> {
         let found = self.firing(scheduled).ok_or(Rejection::UnknownTick)?;
@@ -158,10 +158,10 @@ impl Job {
             return Err(Rejection::NotItsTurn);
         }
         let firing = self.open.get_mut(&scheduled).ok_or(Rejection::UnknownTick)?;
-        firing.grant(worker, index, epoch, Some(why));
+        firing.grant(worker, token, epoch, Some(why));
         let attempt = firing.attempts;
         self.counters.attempts += 1;
-        Ok(Reply::Assigned { token: FencingToken(index), attempt })
+        Ok(Reply::Assigned { token: FencingToken(token), attempt })
     }
 
     /// Closes a tick by the result of its newest attempt; any other is late or was never granted.
@@ -216,7 +216,7 @@ impl Job {
         &self.spec
     }
 
-    /// The log index of its last change.
+    /// The token of its last change: it rises with each.
     pub fn generation(&self) -> u64 {
         self.generation
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clustron_core::{
-    Clock, ClusterHandle, FencingToken, Leadership, NodeId, Outcome, ProposeError, Replicated,
-    Timestamp,
+    Clock, ClusterHandle, FencingToken, Leadership, NodeId, NodeState, Outcome, ProposeError,
+    Replicated, Timestamp,
 };
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -127,7 +127,7 @@ impl Leader {
             if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err() {
                 return Lost;
             }
-            self.planner = self.state.read(Planner::new);
+            self.planner = self.state.read_local(Planner::new);
             for (spec, _) in jobs.values() {
                 if let Err(lost) = self.define(spec).await {
                     return lost;
@@ -145,11 +145,12 @@ impl Leader {
     async fn define(&mut self, spec: &JobSpec) -> Result<(), Lost> {
         let known =
             |state: &SchedulerState| state.job(&spec.name).is_some_and(|job| job.spec() == spec);
-        while !self.state.read(known) {
+        while !self.state.read_local(known) {
             let at = self.clock.now();
             while !self.planner.is_settled(&spec.name, at) {
                 self.follow_view();
-                let commands = self.state.read(|s| self.planner.due(s, at, &mut self.workers));
+                let commands =
+                    self.state.read_local(|s| self.planner.due(s, at, &mut self.workers));
                 if commands.is_empty() {
                     break;
                 }
@@ -172,7 +173,7 @@ impl Leader {
     /// was committed after this leader gave up waiting for it. A worker that has it already says
     /// so.
     fn order_granted(&mut self) {
-        let running: BTreeMap<_, _> = self.state.read(|state| {
+        let running: BTreeMap<_, _> = self.state.read_local(|state| {
             let ticks = self.planner.open_ticks(state);
             ticks.filter_map(|(job, firing)| job.run(firing.scheduled)).map(keyed).collect()
         });
@@ -199,10 +200,10 @@ impl Leader {
                 self.workers.readmit(&job, worker);
             }
             self.follow_view();
-            self.state.read(|state| self.planner.note_open(state));
+            self.state.read_local(|state| self.planner.note_open(state));
             self.order_granted();
             let now = self.clock.now();
-            let commands = self.state.read(|state| {
+            let commands = self.state.read_local(|state| {
                 let mut commands = self.planner.due(state, now, &mut self.workers);
                 commands.extend(self.planner.repairs(state, &mut self.workers, now));
                 commands
@@ -250,8 +251,10 @@ impl Leader {
         for id in gone {
             self.workers.leave(id);
         }
-        for node in view.alive().filter(|node| node.runs_work()) {
-            self.workers.join(node.id);
+        for record in view.nodes().filter(|record| record.state == NodeState::Alive) {
+            if record.info.runs_work() {
+                self.workers.join_since(record.info.id, record.process_since);
+            }
         }
     }
 
@@ -260,26 +263,26 @@ impl Leader {
         let proposals = commands.into_iter().map(|command| {
             let (state, epoch) = (self.state.clone(), self.leadership.epoch());
             async move {
-                let reply = state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
-                (command, reply)
+                let committed = state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
+                (command, committed)
             }
         });
         let proposed = futures::future::join_all(proposals).await;
         // Whatever the answers were, the plan is brought up to date with what was applied.
         for (command, _) in &proposed {
-            self.state.read(|state| self.planner.note_job(state, command.job()));
+            self.state.read_local(|state| self.planner.note_job(state, command.job()));
         }
-        for (command, reply) in proposed {
-            self.count(&command, &reply?);
+        for (command, committed) in proposed {
+            self.count(&command, &committed?.reply);
         }
         Ok(())
     }
 
     async fn propose(&mut self, command: Command) -> Result<Reply, Lost> {
         let epoch = self.leadership.epoch();
-        let reply = self.state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
-        self.state.read(|state| self.planner.note_job(state, command.job()));
-        Ok(reply?)
+        let committed = self.state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
+        self.state.read_local(|state| self.planner.note_job(state, command.job()));
+        Ok(committed?.reply)
     }
 
     /// Counts what a command was answered.

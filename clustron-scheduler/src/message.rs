@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::firing::{MissReason, SkipReason};
 use crate::job::{JobName, JobSpec};
 
-/// One change of the [`crate::SchedulerState`]. Each stands alone in its log entry, because the
-/// entry's index is the token of what it grants.
+/// One change of the [`crate::SchedulerState`]. Its place in the control log is the token of
+/// what it grants.
 ///
 /// Every command may be lost, repeated, or arrive after newer ones: the compare-and-set in each
 /// of them makes the second application change nothing.
@@ -122,7 +122,7 @@ pub enum RunResult {
 pub enum Reply {
     /// The job is defined as asked.
     Defined {
-        /// Its generation, the log index of its last change.
+        /// Its generation, the token of its last change.
         generation: u64,
         /// False if it was defined just so before.
         changed: bool,

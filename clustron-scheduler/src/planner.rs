@@ -158,6 +158,8 @@ impl Planner {
                 let refused = self.refused.get(&(name.clone(), firing.scheduled));
                 let why = if !workers.contains(worker) {
                     "is gone"
+                } else if firing.token.is_some_and(|token| workers.has_restarted(worker, token)) {
+                    "has restarted"
                 } else if refused.is_some() && refused == firing.token.as_ref() {
                     "did not take it"
                 } else {

@@ -34,7 +34,7 @@ impl ReplicatedState for SchedulerState {
     type Reply = Reply;
 
     fn apply(&mut self, at: Applied, command: Command) -> Reply {
-        SchedulerState::apply(self, at.index, at.epoch, command)
+        SchedulerState::apply(self, at.token().0, at.epoch, command)
     }
 }
 

@@ -33,22 +33,22 @@ pub struct SchedulerState {
 impl SchedulerState {
     /// Applies one committed command.
     ///
-    /// `index` is the log index of its entry and becomes the fencing token of what it grants; it
-    /// must rise from call to call. `epoch` is the leader's epoch as of this entry.
-    pub fn apply(&mut self, index: u64, epoch: Epoch, command: Command) -> Reply {
+    /// `token` becomes the fencing token of what it grants, and the generation of a job that it
+    /// changes; it must rise from call to call. `epoch` is the leader's epoch as of this entry.
+    pub fn apply(&mut self, token: u64, epoch: Epoch, command: Command) -> Reply {
         let applied = match command {
-            Command::Define { spec, at } => self.define(index, spec, at),
+            Command::Define { spec, at } => self.define(token, spec, at),
             Command::Claim { job, generation, after, scheduled, at, worker } => {
-                let firing = Firing::claimed(scheduled, generation, index, epoch, at);
+                let firing = Firing::claimed(scheduled, generation, token, epoch, at);
                 self.change(&job, scheduled, |job| job.claim(firing, after, worker))
             }
             Command::Miss { job, generation, after, from, to, count, reason, at } => {
-                let firing = Firing::claimed(from, generation, index, epoch, at);
+                let firing = Firing::claimed(from, generation, token, epoch, at);
                 self.change(&job, from, |job| job.miss(firing, after, to, count, reason))
             }
             Command::Assign { job, scheduled, after, worker, at: _, why } => {
                 self.change(&job, scheduled, |job| {
-                    job.assign(scheduled, after, worker, (index, epoch), why)
+                    job.assign(scheduled, after, worker, (token, epoch), why)
                 })
             }
             Command::Finish { job, scheduled, token, worker, result, started, finished } => {
@@ -79,7 +79,7 @@ impl SchedulerState {
         &self.running
     }
 
-    fn define(&mut self, index: u64, spec: JobSpec, at: Timestamp) -> Result<Reply, Rejection> {
+    fn define(&mut self, token: u64, spec: JobSpec, at: Timestamp) -> Result<Reply, Rejection> {
         spec.check().map_err(|error| Rejection::InvalidSpec { reason: error.to_string() })?;
         let jobs = self.jobs.len();
         match self.jobs.get_mut(&spec.name) {
@@ -88,16 +88,16 @@ impl SchedulerState {
             }
             Some(job) => {
                 let before = job.history_bytes();
-                job.redefine(spec, index, at)?;
+                job.redefine(spec, token, at)?;
                 let freed = before.saturating_sub(job.history_bytes());
                 self.history_bytes = self.history_bytes.saturating_sub(freed);
             }
             None if jobs >= JOBS_MAX => return Err(Rejection::TooManyJobs { max: JOBS_MAX }),
             None => {
-                self.jobs.insert(spec.name.clone(), Job::new(spec, index, at));
+                self.jobs.insert(spec.name.clone(), Job::new(spec, token, at));
             }
         }
-        Ok(Reply::Defined { generation: index, changed: true })
+        Ok(Reply::Defined { generation: token, changed: true })
     }
 
     /// Changes one tick of a job and keeps what is counted over all jobs in step.

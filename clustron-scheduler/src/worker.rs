@@ -6,7 +6,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clustron_core::{ClusterHandle, Message, ProposeError, Replicated, Request, Timestamp};
+use clustron_core::{
+    ClusterHandle, Committed, Message, ProposeError, Replicated, Request, Timestamp,
+};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +46,7 @@ struct Attempt {
 
 /// Whether an attempt is its tick's newest, and the tick open, as far as this copy knows.
 pub(crate) fn is_current(state: &Replicated<SchedulerState>, run: &Run) -> bool {
-    state.read(|state| {
+    state.read_local(|state| {
         let newest = state.job(&run.job).and_then(|job| job.run(run.scheduled));
         newest.is_some_and(|(_, newest)| newest.token == run.token)
     })
@@ -183,12 +185,12 @@ impl Worker {
     async fn report(&self, report: &Command) {
         loop {
             match self.state.propose(report, REPORT_DEADLINE).await {
-                Ok(Reply::Superseded) => {
+                Ok(Committed { reply: Reply::Superseded, .. }) => {
                     self.metrics.runs_superseded.inc();
                     tracing::warn!(job = %report.job(), "a result came after a newer attempt was granted");
                     return;
                 }
-                Ok(Reply::Rejected(why)) => {
+                Ok(Committed { reply: Reply::Rejected(why), .. }) => {
                     tracing::warn!(job = %report.job(), %why, "a result was refused");
                     return;
                 }
@@ -208,7 +210,7 @@ impl Worker {
     /// Whether this node's copy knows of the attempt and that it is closed or replaced.
     fn is_over(&self, run: &Run) -> bool {
         let applied = *self.state.applied().borrow();
-        applied >= run.token.0 && !is_current(&self.state, run)
+        applied >= run.token.log_index() && !is_current(&self.state, run)
     }
 
     /// Tells attempts to stop: those that were replaced, and all when the node shuts down.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use clustron_core::NodeId;
+use clustron_core::{FencingToken, NodeId};
 
 use crate::job::JobName;
 
@@ -17,6 +17,8 @@ pub const RUNNING_MAX_DEFAULT: NonZeroU32 = match NonZeroU32::new(1_024) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workers {
     alive: BTreeMap<NodeId, u32>,
+    /// The log index that let each node's present process in.
+    processes: BTreeMap<NodeId, u64>,
     running_max: u32,
     /// Who gets no attempts of a job, and whether for as long as it is there.
     excluded: BTreeMap<(JobName, NodeId), bool>,
@@ -34,6 +36,7 @@ impl Workers {
     pub(crate) fn new(running_max: NonZeroU32) -> Self {
         Self {
             alive: BTreeMap::new(),
+            processes: BTreeMap::new(),
             running_max: running_max.get(),
             excluded: BTreeMap::new(),
             last: None,
@@ -45,9 +48,25 @@ impl Workers {
         self.alive.entry(node).or_default();
     }
 
+    /// Adds a node whose process was let in at this log index. What an earlier one was excluded from
+    /// is forgotten.
+    pub(crate) fn join_since(&mut self, node: NodeId, process_since: u64) {
+        if self.processes.insert(node, process_since).is_some_and(|before| before < process_since) {
+            self.excluded.retain(|(_, excluded), _| *excluded != node);
+        }
+        self.join(node);
+    }
+
+    /// Whether the process to which the node's attempt was granted has ended, and another one of
+    /// the node runs.
+    pub(crate) fn has_restarted(&self, node: NodeId, granted: FencingToken) -> bool {
+        self.processes.get(&node).is_some_and(|since| granted.log_index() < *since)
+    }
+
     /// Removes a node, and forgets what it was excluded from.
     pub(crate) fn leave(&mut self, node: NodeId) {
         self.alive.remove(&node);
+        self.processes.remove(&node);
         self.excluded.retain(|(_, excluded), _| *excluded != node);
     }
 
@@ -106,6 +125,21 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_granted_before_the_process_came_was_granted_to_one_that_has_ended() {
+        let mut workers = Workers::default();
+        let token = FencingToken(70_003);
+        workers.join_since(NodeId(1), 7);
+        assert!(!workers.has_restarted(NodeId(1), token), "granted in entry 7");
+        workers.exclude(&job(), NodeId(1), true);
+        assert_eq!(workers.pick(&job()), None);
+        workers.join_since(NodeId(1), 8);
+        assert!(workers.has_restarted(NodeId(1), token));
+        assert_eq!(workers.pick(&job()), Some(NodeId(1)), "the new one may have a handler");
+        workers.leave(NodeId(1));
+        assert!(!workers.has_restarted(NodeId(1), token), "it is gone");
+    }
 
     fn job() -> JobName {
         JobName::new("job").unwrap()

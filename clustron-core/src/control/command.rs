@@ -25,8 +25,25 @@ pub(crate) enum Command {
     Leave { node: NodeId, incarnation: Incarnation, at: Timestamp },
     /// The node changed its roles or tags. Only a higher revision than the view's counts.
     Describe { node: NodeId, incarnation: Incarnation, revision: u64, metadata: Metadata },
-    /// For a module's replicated state. With an epoch it is leader work, and refused when stale.
-    Module { module: String, epoch: Option<Epoch>, body: Bytes },
+    /// Commands of modules, applied one after the other.
+    Batch(Vec<ModuleCommand>),
+}
+
+/// A command for a module's replicated state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ModuleCommand {
+    pub(crate) module: String,
+    /// With an epoch it is leader work, and refused when stale.
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) body: Bytes,
+}
+
+impl ModuleCommand {
+    /// What it takes in the log, in bytes, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        const NUMBERS: usize = 16;
+        NUMBERS + self.module.len() + self.body.len()
+    }
 }
 
 /// One node that goes with a [`Command::MarkDown`].
@@ -52,7 +69,12 @@ pub(crate) enum Response {
     Rejected(Rejection),
     /// The module's own answer.
     Module(Bytes),
+    /// The answers to a [`Command::Batch`], one to each of its commands.
+    Batch(Vec<Answer>),
 }
+
+/// What a module's command was answered.
+pub(crate) type Answer = Result<Bytes, Rejection>;
 
 /// Why a committed command had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -10,10 +10,12 @@ use openraft::raft::AppendEntriesResponse;
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{COMMAND_BYTES_MAX, Command, Rejection, Response};
+use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Rejection, Response};
+use super::propose::ProposeError;
+use super::proposer::{Backlog, Overload, QUEUE_COMMANDS};
 use super::rpc::{
-    Append, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Propose, Proposed, ReadIndex,
-    Refused, SnapshotChunk, WhoVotes,
+    Append, Appended, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Proposal, Propose,
+    Proposed, ReadIndex, Refused, SnapshotChunk, WhoVotes,
 };
 use super::snapshot;
 use super::types::{Snapshot, Vote};
@@ -22,6 +24,9 @@ use crate::identity::{ClusterId, NodeId, NodeInfo};
 
 /// The largest snapshot that is received, in bytes.
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+
+/// The longest name of a module in a command that is handed on: an entry must fit into a frame.
+const MODULE_BYTES_MAX: usize = 1024;
 
 /// How long a command that another node handed on may wait here to be applied.
 const PROPOSE_MAX: Duration = Duration::from_secs(30);
@@ -104,7 +109,7 @@ impl Control {
         self: Arc<Self>,
         from: NodeId,
         request: Append,
-    ) -> Result<AppendEntriesResponse<NodeId>, Refused> {
+    ) -> Result<Appended, Refused> {
         self.check_cluster(request.cluster)?;
         let in_touch = self.check_touch(request.rpc.vote, request.out_of_touch)?;
         let reply = self.raft.append_entries(request.rpc).await;
@@ -112,7 +117,12 @@ impl Control {
         if in_touch && !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.campaign.tell(Input::Heard(from));
         }
-        Ok(reply)
+        if let (Some(current), Some(echo)) = (request.current, request.echo)
+            && !matches!(reply, AppendEntriesResponse::HigherVote(_))
+        {
+            self.recency.heard(current, echo);
+        }
+        Ok(Appended { reply, stamp: self.recency.stamp() })
     }
 
     async fn handle_vote(
@@ -183,22 +193,40 @@ impl Control {
     }
 
     async fn handle_propose(self: Arc<Self>, from: NodeId, request: Propose) -> Proposed {
-        let allowed = match &request.command {
-            Command::Module { body, .. } => body.len() <= COMMAND_BYTES_MAX,
-            Command::Leave { node, .. } => *node == from,
-            Command::Describe { node, metadata, .. } => *node == from && metadata.check().is_ok(),
-            Command::Bootstrap { .. }
-            | Command::Activate { .. }
-            | Command::Admit { .. }
-            | Command::MarkDown { .. } => false,
+        let allowed = match &request.proposal {
+            Proposal::Module(ModuleCommand { module, body, .. }) => {
+                module.len() <= MODULE_BYTES_MAX && body.len() <= COMMAND_BYTES_MAX
+            }
+            Proposal::Core(Command::Leave { node, .. }) => *node == from,
+            Proposal::Core(Command::Describe { node, metadata, .. }) => {
+                *node == from && metadata.check().is_ok()
+            }
+            Proposal::Core(
+                Command::Bootstrap { .. }
+                | Command::Activate { .. }
+                | Command::Admit { .. }
+                | Command::MarkDown { .. }
+                | Command::Batch(_),
+            ) => false,
         };
-        let slot = self.proposals.try_acquire();
-        if !allowed || slot.is_err() || self.check_cluster(request.cluster).is_err() {
+        if !allowed || self.check_cluster(request.cluster).is_err() {
             return Proposed::NotLeader { leader: None };
         }
+        let Ok(_slot) = self.proposals.try_acquire() else {
+            self.metrics.overloads.inc();
+            let (waiting, limit) = (QUEUE_COMMANDS, QUEUE_COMMANDS);
+            return Proposed::Overloaded(Overload { of: Backlog::Commands, waiting, limit });
+        };
         let deadline = Duration::from_millis(u64::from(request.deadline_ms)).min(PROPOSE_MAX);
-        let proposed = self.propose_here(request.command, deadline).await;
-        proposed.unwrap_or(Proposed::Unknown)
+        let proposed = match request.proposal {
+            Proposal::Core(command) => self.propose_here(command, deadline).await,
+            Proposal::Module(command) => self.propose_module_here(command, deadline).await,
+        };
+        match proposed {
+            Ok(proposed) => proposed,
+            Err(ProposeError::NotRunning) => Proposed::NotLeader { leader: None },
+            Err(_) => Proposed::Unknown,
+        }
     }
 
     async fn handle_read_index(
@@ -259,9 +287,8 @@ impl Control {
                 JoinReply::Refused { reason: why.to_string() }
             }
             Ok(Proposed::Applied { .. }) => JoinReply::Admitted,
-            Ok(Proposed::NotLeader { .. } | Proposed::Unknown) | Err(_) => {
-                JoinReply::NotLeader { leader: self.leader_info() }
-            }
+            Ok(Proposed::NotLeader { .. } | Proposed::Overloaded(_) | Proposed::Unknown)
+            | Err(_) => JoinReply::NotLeader { leader: self.leader_info() },
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
 
-use super::command::Command;
+use super::command::{Command, ModuleCommand};
 use super::log_disk::{Found, LogDisk, record};
 use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::data_dir::{DataDir, DataDirError};
@@ -68,6 +68,21 @@ impl Log {
         let last = inner.entries.last_key_value().map(|(_, entry)| entry.log_id);
         last.or(inner.purged)
             .map_or(LogEnd::default(), |id| LogEnd { term: id.leader_id.term, index: id.index })
+    }
+
+    /// How many bytes its entries have, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().entries.values().map(entry_bytes).sum()
+    }
+
+    /// The index from which on the entries have no more than so many bytes.
+    pub(crate) fn first_of_last(&self, bytes: usize) -> u64 {
+        let (inner, mut sum) = (self.lock(), 0);
+        let newest = inner.entries.iter().rev().take_while(|(_, entry)| {
+            sum += entry_bytes(entry);
+            sum <= bytes
+        });
+        newest.last().map_or(0, |(index, _)| *index)
     }
 
     /// Up to where entries were given up.
@@ -189,8 +204,8 @@ impl RaftLogStorage<TypeConfig> for Log {
 fn entry_bytes(entry: &Entry) -> usize {
     ENTRY_BYTES
         + match &entry.payload {
-            openraft::EntryPayload::Normal(Command::Module { module, body, .. }) => {
-                module.len() + body.len()
+            openraft::EntryPayload::Normal(Command::Batch(commands)) => {
+                commands.iter().map(ModuleCommand::weight).sum()
             }
             openraft::EntryPayload::Normal(Command::Bootstrap { nodes, .. }) => nodes.len() * 256,
             openraft::EntryPayload::Normal(_) => 256,

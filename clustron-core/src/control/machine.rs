@@ -1,6 +1,6 @@
 //! Applies the control log: the core's agreed state, then the modules'.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, RaftSnapshotBuilder, StorageIOError};
 use tokio::sync::watch;
 
-use super::command::{Command, Rejection, Response};
+use super::batch::BATCH_COMMANDS_MAX;
+use super::command::{Answer, Command, ModuleCommand, Rejection, Response};
 use super::replicated::{AnyReplicated, Applied};
 use super::snapshot;
 use super::snapshot_file::SnapshotFile;
@@ -79,32 +80,48 @@ impl Machine {
     }
 
     fn apply_command(&mut self, index: u64, command: Command) -> Response {
-        let Command::Module { module, epoch, body } = command else {
+        let Command::Batch(commands) = command else {
             let response = self.agreed.apply(index, command);
             self.shown.send_replace(Arc::new(self.agreed.clone()));
             return response;
         };
-        let apply = || {
-            if let Some(epoch) = epoch {
-                self.agreed.check_epoch(epoch)?;
+        let mut touched = BTreeSet::new();
+        let answers = (0..).zip(commands).map(|(place, command)| {
+            if let Some((name, _)) = self.modules.get_key_value(command.module.as_str()) {
+                touched.insert(*name);
             }
-            let at = Applied { index, epoch: self.agreed.epoch() };
-            match self.modules.get(module.as_str()) {
-                Some(replicated) => {
-                    let apply = AssertUnwindSafe(|| replicated.apply(at, &body));
-                    catch_unwind(apply).unwrap_or_else(|panic| {
-                        // The copy may be half changed: this node must not go on with it.
-                        let text = crate::tasks::panic_text(panic.as_ref());
-                        let why = format!("{module} panicked at log index {index}: {text}");
-                        tracing::error!(why, "a replicated state panicked");
-                        self.tasks.fail(&why);
-                        Err(Rejection::Undecodable { module, reason: why })
-                    })
-                }
-                None => Err(Rejection::UnknownModule { module }),
-            }
+            self.apply_to_module(Applied { index, place, epoch: self.agreed.epoch() }, command)
+        });
+        let answers = answers.collect();
+        // Whoever waits for an entry finds all of it applied.
+        for module in touched.into_iter().filter_map(|name| self.modules.get(name)) {
+            module.applied_to(index);
+        }
+        Response::Batch(answers)
+    }
+
+    fn apply_to_module(&self, at: Applied, command: ModuleCommand) -> Answer {
+        let ModuleCommand { module, epoch, body } = command;
+        if at.place as usize >= BATCH_COMMANDS_MAX {
+            // No leader of ours makes such an entry, and there are no tokens for it.
+            let reason = format!("an entry has at most {BATCH_COMMANDS_MAX} commands");
+            return Err(Rejection::Undecodable { module, reason });
+        }
+        if let Some(epoch) = epoch {
+            self.agreed.check_epoch(epoch)?;
+        }
+        let Some(replicated) = self.modules.get(module.as_str()) else {
+            return Err(Rejection::UnknownModule { module });
         };
-        apply().map_or_else(Response::Rejected, Response::Module)
+        let apply = AssertUnwindSafe(|| replicated.apply(at, &body));
+        catch_unwind(apply).unwrap_or_else(|panic| {
+            // The copy may be half changed: this node must not go on with it.
+            let text = crate::tasks::panic_text(panic.as_ref());
+            let why = format!("{module} panicked at log index {}: {text}", at.index);
+            tracing::error!(why, "a replicated state panicked");
+            self.tasks.fail(&why);
+            Err(Rejection::Undecodable { module, reason: why })
+        })
     }
 }
 

@@ -2,11 +2,15 @@
 //!
 //! openraft is the consensus, and nothing outside this module names it. Around it stand our own
 //! parts: when to stand for election ([`campaign`]), what a leader does ([`reign`]), how commands
-//! come in ([`propose`]) and what applying them means ([`machine`], [`state`]).
+//! come in ([`propose`], [`proposer`]), what applying them means ([`machine`], [`state`]) and how
+//! the result is read ([`read`]).
 
+mod batch;
 mod campaign;
 mod command;
+mod compaction;
 mod describe;
+mod freshness;
 mod hand_over;
 mod handlers;
 mod log_disk;
@@ -15,10 +19,15 @@ mod machine;
 mod network;
 mod permit;
 mod propose;
+mod proposer;
 mod reach;
+mod read;
+mod recency;
 mod reign;
 mod replicated;
+mod rounds;
 mod rpc;
+mod settings;
 mod snapshot;
 mod snapshot_file;
 mod state;
@@ -45,8 +54,13 @@ pub(crate) use machine::Modules;
 use network::{Answers, Peers};
 use permit::Permit;
 pub use propose::ProposeError;
+pub use proposer::Backlog;
+use proposer::{Proposer, QUEUE_COMMANDS};
+use read::ReadRounds;
+pub use read::{Consistency, Read};
+use recency::Recency;
 pub(crate) use replicated::AnyReplicated;
-pub use replicated::{Applied, Replicated, ReplicatedState};
+pub use replicated::{Applied, Committed, Replicated, ReplicatedState};
 pub(crate) use rpc::{Join, JoinReply};
 use snapshot_file::SnapshotFile;
 pub(crate) use state::Agreed;
@@ -68,7 +82,7 @@ use crate::time::Clock;
 use crate::voters::{self, Goal};
 
 /// Commands and reads of other nodes that may wait here at the same time; more are sent back.
-const PROPOSALS_AT_ONCE: usize = 4096;
+const PROPOSALS_AT_ONCE: usize = QUEUE_COMMANDS;
 
 /// How often, and how long, a leaving node asks whether it still votes.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -100,7 +114,10 @@ pub(crate) struct Control {
     proposals: Semaphore,
     /// Commands that this node proposes are inside, and keep it open, until they are answered.
     /// Handing over closes it.
-    door: RwLock<()>,
+    door: Arc<RwLock<()>>,
+    proposer: Proposer,
+    reads: ReadRounds,
+    recency: Arc<Recency>,
     /// How many callers have this leader hand over.
     handing_over: AtomicUsize,
     /// As leader: a majority has not answered for a while. Told with every heartbeat.
@@ -119,6 +136,7 @@ pub(crate) struct ControlParts {
     pub(crate) chance: Arc<Chance>,
     pub(crate) timing: Timing,
     pub(crate) goal: Goal,
+    pub(crate) snapshot_entries: u64,
     pub(crate) messenger: Messenger,
     pub(crate) modules: Arc<Modules>,
     pub(crate) storage: Storage,
@@ -150,7 +168,7 @@ impl Storage {
 impl Control {
     /// Starts a control plane from what is stored; an empty one waits to be formed or joined.
     pub(crate) async fn start(parts: ControlParts) -> Result<Arc<Self>, StartError> {
-        let ControlParts { local, clock, chance, timing, goal, .. } = parts;
+        let ControlParts { local, clock, chance, timing, goal, snapshot_entries, .. } = parts;
         let ControlParts { messenger, modules, storage, outlook, metrics, tasks, .. } = parts;
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
@@ -158,6 +176,9 @@ impl Control {
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
         let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
+        let leading = watch::Sender::new(None);
+        let watched = (applied_index.clone(), leading.subscribe());
+        let recency = Recency::new(local.id, chance.seed(), answers.clone(), watched.0, watched.1);
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
             .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
@@ -176,8 +197,10 @@ impl Control {
             answers: answers.clone(),
             out_of_touch: out_of_touch.clone(),
             permit: permit.clone(),
+            recency: recency.clone(),
         };
-        let config = Arc::new(raft_config(local.cluster.as_str(), &timing)?);
+        let config =
+            Arc::new(settings::raft_config(local.cluster.as_str(), &timing, snapshot_entries)?);
         let raft = Raft::new(local.id, config, network, log.clone(), machine)
             .await
             .map_err(|e| failed(&e))?;
@@ -191,7 +214,7 @@ impl Control {
             timing.election(),
             local.clone(),
             messenger.clone(),
-            (raft.clone(), log, permit),
+            (raft.clone(), log.clone(), permit),
             metrics.clone(),
             tasks.clone(),
         );
@@ -207,13 +230,16 @@ impl Control {
             following,
             agreed,
             applied_index,
-            leading: watch::Sender::new(None),
+            leading,
             outlook,
             missed: watch::Sender::default(),
             assembly: Mutex::default(),
             chunks: AtomicU64::new(0),
             proposals: Semaphore::new(PROPOSALS_AT_ONCE),
-            door: RwLock::default(),
+            door: Arc::default(),
+            proposer: Proposer::new(metrics.clone()),
+            reads: ReadRounds::default(),
+            recency,
             handing_over: AtomicUsize::new(0),
             out_of_touch,
             leader_out_since: std::sync::Mutex::default(),
@@ -225,6 +251,9 @@ impl Control {
         control.tasks.spawn("leader duties", control.clone().serve_when_elected());
         control.tasks.spawn("voter list", control.clone().follow_voters());
         control.tasks.spawn("processes of nodes", control.clone().follow_processes());
+        control.tasks.spawn("compaction", control.clone().keep_log_short(log));
+        control.tasks.spawn("proposer", control.clone().keep_proposing());
+        control.tasks.spawn("read rounds", control.clone().keep_reading());
         Ok(control)
     }
 
@@ -401,20 +430,8 @@ impl Control {
 
     /// How long ago a majority of the voters last answered this leader.
     fn quorum_silence(&self, metrics: &Metrics) -> Duration {
-        let now = Instant::now();
-        let silence = |id: NodeId| {
-            if id == self.local.id {
-                return Duration::ZERO;
-            }
-            self.answers.of(id).map_or(Duration::MAX, |at| now.saturating_duration_since(at))
-        };
         let configs = metrics.membership_config.membership().get_joint_config();
-        let of_majority = |voters: &BTreeSet<NodeId>| {
-            let mut ages: Vec<Duration> = voters.iter().map(|id| silence(*id)).collect();
-            ages.sort_unstable();
-            ages.get(voters.len() / 2).copied().unwrap_or(Duration::MAX)
-        };
-        configs.iter().map(of_majority).max().unwrap_or(Duration::MAX)
+        network::silence(self.local.id, configs, |id| self.answers.of(id))
     }
 
     /// Has the handshake know which process each node has.
@@ -435,12 +452,13 @@ impl Control {
         nodes.filter(|node| node.id != self.local.id).collect()
     }
 
-    /// Keeps the campaign told of who votes.
+    /// Keeps those told of who votes who must know.
     async fn follow_voters(self: Arc<Self>) {
         let mut metrics = self.raft.server_metrics();
         loop {
             let membership = metrics.borrow_and_update().membership_config.clone();
             let groups = membership.membership().get_joint_config().clone();
+            self.answers.set_groups(groups.clone());
             self.campaign.tell(Input::Voters(groups));
             if metrics.changed().await.is_err() {
                 // Nothing can be agreed any more, so this node must not pretend to take part.
@@ -468,21 +486,4 @@ impl RaftChanges {
             std::future::pending::<()>().await;
         }
     }
-}
-
-fn raft_config(cluster: &str, timing: &Timing) -> Result<openraft::Config, StartError> {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    openraft::Config {
-        cluster_name: cluster.to_owned(),
-        heartbeat_interval: ms(timing.heartbeat_interval),
-        // openraft takes the upper bound as the lease that voters give the leader. It never elects
-        // by itself here: `Campaign` does.
-        election_timeout_min: ms(timing.leader_lease) - 1,
-        election_timeout_max: ms(timing.leader_lease),
-        enable_elect: false,
-        install_snapshot_timeout: 5_000,
-        ..openraft::Config::default()
-    }
-    .validate()
-    .map_err(|e| StartError::ControlPlane(e.to_string()))
 }

@@ -1,9 +1,9 @@
 //! How Raft reaches the other nodes: requests on the control lane.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::error::{
@@ -16,7 +16,8 @@ use openraft::raft::{
 use tokio::time::Instant;
 
 use super::permit::Permit;
-use super::rpc::{Append, AskVote, ChunkReply, Refused, SnapshotChunk};
+use super::recency::Recency;
+use super::rpc::{Append, Appended, AskVote, ChunkReply, Refused, SnapshotChunk};
 use super::types::{RaftNode, Snapshot, TypeConfig, Vote};
 use crate::identity::{ClusterId, NodeId};
 use crate::local::Local;
@@ -30,25 +31,76 @@ const BACKOFF: Duration = Duration::from_millis(100);
 
 type RpcError = RPCError<NodeId, RaftNode, RaftError<NodeId>>;
 
-/// When each node last answered the leader, by the time at which the leader asked.
+/// What each node last answered the leader.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
-    asked_at: Arc<Mutex<BTreeMap<NodeId, Instant>>>,
+    inner: Arc<Mutex<Answered>>,
+}
+
+#[derive(Debug, Default)]
+struct Answered {
+    /// By node, when the leader asked what it has answered.
+    asked_at: BTreeMap<NodeId, Instant>,
+    /// The stamp of each node's latest answer.
+    stamps: BTreeMap<NodeId, u64>,
+    /// Who votes: a majority of each of these decides.
+    groups: Vec<BTreeSet<NodeId>>,
 }
 
 impl Answers {
     pub(super) fn of(&self, node: NodeId) -> Option<Instant> {
-        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+        self.lock().asked_at.get(&node).copied()
     }
 
     /// Forgets the nodes that `keep` does not name.
     pub(super) fn retain(&self, keep: impl Fn(NodeId) -> bool) {
-        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(*id));
+        let mut inner = self.lock();
+        inner.asked_at.retain(|id, _| keep(*id));
+        inner.stamps.retain(|id, _| keep(*id));
     }
 
-    fn note(&self, node: NodeId, asked_at: Instant) {
-        self.asked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(node, asked_at);
+    /// Who votes from now on.
+    pub(super) fn set_groups(&self, groups: Vec<BTreeSet<NodeId>>) {
+        self.lock().groups = groups;
     }
+
+    /// How long ago a majority of the voters last answered this node, for whatever it asked as
+    /// their leader. `Duration::MAX` before the first time.
+    pub(super) fn quorum_silence(&self, me: NodeId) -> Duration {
+        let inner = self.lock();
+        silence(me, &inner.groups, |id| inner.asked_at.get(&id).copied())
+    }
+
+    pub(super) fn note(&self, node: NodeId, asked_at: Instant) {
+        self.lock().asked_at.insert(node, asked_at);
+    }
+
+    fn stamp(&self, node: NodeId) -> Option<u64> {
+        self.lock().stamps.get(&node).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Answered> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long ago a majority of each of these groups last answered.
+pub(super) fn silence(
+    me: NodeId,
+    groups: &[BTreeSet<NodeId>],
+    asked_at: impl Fn(NodeId) -> Option<Instant>,
+) -> Duration {
+    let now = Instant::now();
+    let of_one = |id: NodeId| match id == me {
+        true => Duration::ZERO,
+        false => asked_at(id).map_or(Duration::MAX, |at| now.saturating_duration_since(at)),
+    };
+    let of_majority = |voters: &BTreeSet<NodeId>| {
+        let mut ages: Vec<Duration> = voters.iter().map(|id| of_one(*id)).collect();
+        ages.sort_unstable();
+        ages.get(voters.len() / 2).copied().unwrap_or(Duration::MAX)
+    };
+    groups.iter().map(of_majority).max().unwrap_or(Duration::MAX)
 }
 
 /// Makes a [`Peer`] for each node of the group.
@@ -58,6 +110,7 @@ pub(super) struct Peers {
     pub(super) answers: Answers,
     pub(super) out_of_touch: Arc<AtomicBool>,
     pub(super) permit: Permit,
+    pub(super) recency: Arc<Recency>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -74,6 +127,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
             answers: self.answers.clone(),
             out_of_touch: self.out_of_touch.clone(),
             permit: self.permit.clone(),
+            recency: self.recency.clone(),
         }
     }
 }
@@ -86,6 +140,7 @@ pub(super) struct Peer {
     answers: Answers,
     out_of_touch: Arc<AtomicBool>,
     permit: Permit,
+    recency: Arc<Recency>,
 }
 
 impl Peer {
@@ -120,8 +175,12 @@ impl RaftNetwork<TypeConfig> for Peer {
     ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
         let asked_at = Instant::now();
         let out_of_touch = self.out_of_touch.load(Ordering::Relaxed);
-        let append = |cluster| Append { cluster, out_of_touch, rpc };
-        let reply = self.ask(append, option.hard_ttl()).await?;
+        // In this order: what is said is said after the stamp.
+        let echo = self.answers.stamp(self.target);
+        let current = self.recency.as_leader();
+        let append = |cluster| Append { cluster, out_of_touch, current, echo, rpc };
+        let Appended { reply, stamp } = self.ask(append, option.hard_ttl()).await?;
+        self.answers.lock().stamps.insert(self.target, stamp);
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.answers.note(self.target, asked_at);
         }

@@ -1,22 +1,33 @@
 //! Getting a command into the log from any node: proposed here if this node leads, else handed to
 //! the leader. A command is tried again only where it certainly was not taken.
+//!
+//! Commands of the core are entries of their own; those of modules go through the leader's queue
+//! ([`proposer`](super::proposer)) into common ones.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{Command, Rejection, Response};
-use super::rpc::{Propose, Proposed, ReadIndex};
+use super::command::{Command, ModuleCommand, Rejection, Response};
+use super::proposer::{Backlog, Overload};
+use super::rpc::{Proposal, Propose, Proposed};
 use crate::identity::NodeId;
 use crate::messaging::{Lane, MessageError, Outcome};
 use crate::roles;
 
 /// How long to wait before asking again who leads.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// The longest pause before an overloaded leader is asked again. The first is [`RETRY_AFTER`], each
+/// is twice as long as the one before.
+const OVERLOAD_PAUSE_MAX: Duration = Duration::from_millis(320);
+
+/// How much earlier than its caller a leader gives up a command that was handed to it, at most; no
+/// more than an eighth of what is left.
+const REPLY_MARGIN_MAX: Duration = Duration::from_millis(100);
 
 /// Why a command was not, or is not known to be, applied.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,6 +36,30 @@ pub enum ProposeError {
     /// No leader took the command before the deadline. Not applied; try again.
     #[error("no leader took the command within {0:?}")]
     NoLeader(Duration),
+    /// A leader did not take the command because too much waits already: there was no room in its
+    /// queue before the deadline, or it has yet to apply too much of its log. Not applied; try again
+    /// after a pause, with fewer callers at once.
+    #[error(
+        "the control log is overloaded: {waiting} {of} (limit {limit}); try again after a pause"
+    )]
+    Overloaded {
+        /// What waits.
+        of: Backlog,
+        /// How much of it.
+        waiting: usize,
+        /// How much may.
+        limit: usize,
+    },
+    /// For a read: this node had not applied the log up to the wanted index before the deadline. It
+    /// may be cut off, or the index may be of another cluster. Nothing to be applied; read at a node
+    /// that is in touch, or wait longer.
+    #[error("this node has applied the log up to {applied} and not yet up to {wanted}")]
+    Behind {
+        /// The index that was asked for.
+        wanted: u64,
+        /// How far it has come.
+        applied: u64,
+    },
     /// The command was committed and refused where it is applied. Not applied.
     #[error("the command was refused: {0}")]
     Rejected(Rejection),
@@ -62,6 +97,8 @@ impl ProposeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NoLeader(_)
+            | Self::Overloaded { .. }
+            | Self::Behind { .. }
             | Self::Rejected(_)
             | Self::TooLarge { .. }
             | Self::NoLog { .. }
@@ -72,43 +109,64 @@ impl ProposeError {
 }
 
 impl Control {
-    /// Proposes a module's command and gives the module's answer.
+    /// Proposes a module's command. Gives its log index and the module's answer.
     pub(crate) async fn propose_module(
         &self,
-        command: Command,
+        command: ModuleCommand,
         deadline: Duration,
-    ) -> Result<Bytes, ProposeError> {
+    ) -> Result<(u64, Bytes), ProposeError> {
         self.check_log()?;
-        match self.propose(command, deadline).await?.1 {
-            Response::Module(reply) => Ok(reply),
-            Response::Rejected(rejection) => Err(ProposeError::Rejected(rejection)),
-            Response::Done => Err(ProposeError::Codec("no module answered".to_owned())),
+        match self.bring(&Proposal::Module(command), deadline).await? {
+            (index, Response::Module(reply)) => Ok((index, reply)),
+            (_, Response::Rejected(rejection)) => Err(ProposeError::Rejected(rejection)),
+            (_, Response::Done | Response::Batch(_)) => {
+                Err(ProposeError::Codec("no module answered".to_owned()))
+            }
         }
     }
 
-    /// Proposes a command and waits until it is applied. Gives its log index and the answer.
+    /// Proposes a command of the core and waits until it is applied. Gives its log index and the
+    /// answer.
     pub(crate) async fn propose(
         &self,
         command: Command,
         deadline: Duration,
     ) -> Result<(u64, Response), ProposeError> {
+        self.bring(&Proposal::Core(command), deadline).await
+    }
+
+    /// Brings a proposal to whoever leads, until it is taken.
+    async fn bring(
+        &self,
+        proposal: &Proposal,
+        deadline: Duration,
+    ) -> Result<(u64, Response), ProposeError> {
         let until = Instant::now() + deadline;
         let mut hint = None;
+        let mut overload: Option<Overload> = None;
+        let mut pause = RETRY_AFTER;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ProposeError::NoLeader(deadline));
+                return Err(overload.map_or(ProposeError::NoLeader(deadline), ProposeError::from));
             }
             if self.tasks.is_cancelled() {
                 return Err(ProposeError::NotRunning);
             }
             let leader = hint.take().or_else(|| self.raft_leader());
-            let proposed = match leader {
-                None => Proposed::NotLeader { leader: None },
-                Some(leader) if leader == self.local.id => {
+            let proposed = match (leader, proposal) {
+                (None, _) => Proposed::NotLeader { leader: None },
+                (Some(leader), Proposal::Core(command)) if leader == self.local.id => {
                     self.propose_here(command.clone(), left).await?
                 }
-                Some(leader) => self.propose_there(leader, &command, left).await?,
+                (Some(leader), Proposal::Module(command)) if leader == self.local.id => {
+                    match self.propose_module_here(command.clone(), left).await? {
+                        // It knows best how long it takes.
+                        Proposed::Overloaded(overload) => return Err(overload.into()),
+                        proposed => proposed,
+                    }
+                }
+                (Some(leader), proposal) => self.propose_there(leader, proposal, left).await?,
             };
             match proposed {
                 Proposed::Applied { index, response } => return Ok((index, response)),
@@ -117,23 +175,29 @@ impl Control {
                     return Err(ProposeError::Unconfirmed(reason));
                 }
                 Proposed::NotLeader { leader: other } => {
+                    (overload, pause) = (None, RETRY_AFTER);
                     hint = other.filter(|other| Some(*other) != leader);
                     if hint.is_none() {
                         tokio::time::sleep(RETRY_AFTER.min(left)).await;
                     }
                 }
+                Proposed::Overloaded(reason) => {
+                    overload = Some(reason);
+                    tokio::time::sleep(pause.min(left)).await;
+                    pause = (2 * pause).min(OVERLOAD_PAUSE_MAX);
+                }
             }
         }
     }
 
-    fn check_log(&self) -> Result<(), ProposeError> {
+    pub(super) fn check_log(&self) -> Result<(), ProposeError> {
         match self.following {
             Some(_) => Err(ProposeError::NoLog { roles: roles::listed(&self.local.node().roles) }),
             None => Ok(()),
         }
     }
 
-    /// Proposes as the leader, without handing on.
+    /// Proposes a command of the core as the leader, without handing on.
     pub(super) async fn propose_here(
         &self,
         command: Command,
@@ -144,9 +208,8 @@ impl Control {
         let Ok(_inside) = tokio::time::timeout_at(until, self.door.read()).await else {
             return Ok(Proposed::NotLeader { leader: None });
         };
-        if self.raft.server_metrics().borrow().state != ServerState::Leader {
-            let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
-            return Ok(Proposed::NotLeader { leader });
+        if let Some(elsewhere) = self.not_leading() {
+            return Ok(elsewhere);
         }
         match tokio::time::timeout_at(until, self.raft.client_write(command)).await {
             Ok(Ok(written)) => {
@@ -168,12 +231,14 @@ impl Control {
     async fn propose_there(
         &self,
         leader: NodeId,
-        command: &Command,
+        proposal: &Proposal,
         deadline: Duration,
     ) -> Result<Proposed, ProposeError> {
         let cluster = self.local.cluster_id().ok_or(ProposeError::NotRunning)?;
-        let deadline_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
-        let request = Propose { cluster, command: command.clone(), deadline_ms };
+        // A leader that does not take it shall be able to say so in time.
+        let there = deadline - (deadline / 8).min(REPLY_MARGIN_MAX);
+        let deadline_ms = u32::try_from(there.as_millis()).unwrap_or(u32::MAX);
+        let request = Propose { cluster, proposal: proposal.clone(), deadline_ms };
         match self.messenger.request(leader, Lane::Control, &request, deadline).await {
             Ok(proposed) => Ok(proposed),
             Err(MessageError::TooLarge { bytes, max }) => {
@@ -183,52 +248,6 @@ impl Control {
                 Ok(Proposed::NotLeader { leader: None })
             }
             Err(error) => Err(ProposeError::Unconfirmed(error.to_string())),
-        }
-    }
-
-    /// Waits until this node has applied everything that was committed when the call was made.
-    pub(crate) async fn barrier(&self, deadline: Duration) -> Result<(), ProposeError> {
-        self.check_log()?;
-        let until = Instant::now() + deadline;
-        let cluster = self.local.cluster_id().ok_or(ProposeError::NotRunning)?;
-        let index = loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ProposeError::NoLeader(deadline));
-            }
-            let index = match self.raft_leader() {
-                Some(leader) if leader == self.local.id => {
-                    tokio::time::timeout(left, self.read_index_here())
-                        .await
-                        .ok()
-                        .and_then(Result::ok)
-                }
-                Some(leader) => {
-                    let request = ReadIndex { cluster };
-                    let asked = self.messenger.request(leader, Lane::Control, &request, left);
-                    asked.await.ok().and_then(Result::ok)
-                }
-                None => None,
-            };
-            match index {
-                Some(index) => break index,
-                None => tokio::time::sleep(RETRY_AFTER.min(left)).await,
-            }
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        let mut applied = self.applied_index.clone();
-        match tokio::time::timeout(left, applied.wait_for(|at| *at >= index)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(ProposeError::NotRunning),
-            Err(_elapsed) => Err(ProposeError::NoLeader(deadline)),
-        }
-    }
-
-    /// The leader's commit index, confirmed by a quorum; otherwise who leads, where known.
-    pub(super) async fn read_index_here(&self) -> Result<u64, Option<NodeId>> {
-        match self.raft.get_read_log_id().await {
-            Ok((read, _applied)) => Ok(read.map_or(0, |id| id.index)),
-            Err(_) => Err(self.raft_leader().filter(|leader| *leader != self.local.id)),
         }
     }
 }

@@ -7,20 +7,43 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::command::{COMMAND_BYTES_MAX, Command, Rejection};
+use super::command::{COMMAND_BYTES_MAX, ModuleCommand, Rejection};
 use super::propose::ProposeError;
+use super::read::{Consistency, Read};
 use crate::cluster::LateCluster;
 use crate::codec::{self, CodecError};
-use crate::identity::Epoch;
+use crate::identity::{Epoch, FencingToken};
 
-/// Where an entry stands in the control log.
+/// Where a command stands in the control log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
-    /// The entry's log index: unique, rising, and so a fencing token for what the entry grants.
+    /// The log index of its entry. It never falls from one command to the next, but commands that
+    /// came together share it: for something unique and rising take the [`token`](Self::token).
     pub index: u64,
+    /// Its place within the entry, from 0.
+    pub place: u32,
     /// The epoch in force at the entry.
     pub epoch: Epoch,
+}
+
+impl Applied {
+    /// Unique to this command and higher than that of every command before it: the fencing token of
+    /// what the command grants.
+    pub fn token(&self) -> FencingToken {
+        FencingToken::of(self.index, self.place)
+    }
+}
+
+/// What became of a command that was committed and applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed<R> {
+    /// What applying it answered.
+    pub reply: R,
+    /// The log index of its entry: a read [`AtLeast`](super::Consistency::AtLeast) this sees it, at
+    /// any node.
+    pub index: u64,
 }
 
 /// A deterministic state machine whose commands come from the control log.
@@ -60,7 +83,7 @@ impl<S: ReplicatedState> fmt::Debug for Replicated<S> {
 
 struct Copy<S> {
     state: RwLock<S>,
-    /// The log index of the latest command that was applied here.
+    /// The log index of the latest entry with commands for it, all of which are applied here.
     applied: watch::Sender<u64>,
 }
 
@@ -77,7 +100,9 @@ impl<S: ReplicatedState> Replicated<S> {
         Self { module, copy: Arc::new(copy), cluster }
     }
 
-    /// Proposes a command from any node and waits until it is applied, here or at the leader.
+    /// Proposes a command from any node and waits until it is applied, here or at the leader. Many
+    /// callers at once share an entry of the log; when they are too many, they wait for room.
+    /// Whoever drops the future may have the command applied all the same.
     ///
     /// # Errors
     /// See [`ProposeError`]; where its outcome is unknown the command may yet be applied.
@@ -85,7 +110,7 @@ impl<S: ReplicatedState> Replicated<S> {
         &self,
         command: &S::Command,
         deadline: Duration,
-    ) -> Result<S::Reply, ProposeError> {
+    ) -> Result<Committed<S::Reply>, ProposeError> {
         self.submit(None, command, deadline).await
     }
 
@@ -98,18 +123,81 @@ impl<S: ReplicatedState> Replicated<S> {
         epoch: Epoch,
         command: &S::Command,
         deadline: Duration,
-    ) -> Result<S::Reply, ProposeError> {
+    ) -> Result<Committed<S::Reply>, ProposeError> {
         self.submit(Some(epoch), command, deadline).await
     }
 
-    /// Reads this node's copy, which may be behind the leader's: call
-    /// [`barrier`](crate::ClusterHandle::barrier) first for a linearizable read. Applying waits
-    /// while `read` runs, so copy out what you need.
-    pub fn read<T>(&self, read: impl FnOnce(&S) -> T) -> T {
+    /// Reads the state at this node, as current as asked for, waiting at most `deadline` for that.
+    /// Applying waits while `read` runs, so copy out what you need.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use clustron_core::{Applied, Cluster, Consistency, Installer, Module, Replicated, ReplicatedState};
+    /// # use std::time::Duration;
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
+    /// # struct Counter(u64);
+    /// # impl ReplicatedState for Counter {
+    /// #     type Command = u64;
+    /// #     type Reply = ();
+    /// #     fn apply(&mut self, _at: Applied, more: u64) { self.0 += more; }
+    /// # }
+    /// # struct Counting;
+    /// # impl Module for Counting {
+    /// #     const NAME: &'static str = "counting";
+    /// #     type Handle = Replicated<Counter>;
+    /// #     fn install(self, installer: &mut Installer<'_>) -> Replicated<Counter> { installer.replicate() }
+    /// # }
+    /// let mut node = Cluster::builder("orders");
+    /// let counter = node.install(Counting);
+    /// let cluster = node.start().await?;
+    /// let soon = Duration::from_secs(5);
+    ///
+    /// let mine = counter.propose(&3, soon).await?;
+    /// // At any node: everything that anybody was told of, what I was told of, what is there.
+    /// let all = counter.read(Consistency::Linearizable, soon, |counter| counter.0).await?;
+    /// let own = counter.read(Consistency::AtLeast(mine.index), soon, |counter| counter.0).await?;
+    /// let old = counter.read(Consistency::Stale, soon, |counter| counter.0).await?;
+    /// assert_eq!((all.value, own.value), (3, 3));
+    /// println!("{} as of {:?} ago", old.value, old.age);
+    /// # cluster.shutdown(soon).await?; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ProposeError::NoLeader`] when nobody confirmed a linearizable read in time, as on the
+    /// minority side; [`ProposeError::Behind`] when the index was not reached in time.
+    pub async fn read<T>(
+        &self,
+        consistency: Consistency,
+        deadline: Duration,
+        read: impl FnOnce(&S) -> T,
+    ) -> Result<Read<T>, ProposeError> {
+        let control = self.cluster.control()?;
+        control.check_log()?;
+        let until = Instant::now() + deadline;
+        let age = match consistency {
+            Consistency::Linearizable => {
+                control.barrier(deadline).await?;
+                Some(Duration::ZERO)
+            }
+            Consistency::AtLeast(index) => {
+                control.wait_applied(index, until).await?;
+                control.staleness()
+            }
+            Consistency::Stale => control.staleness(),
+        };
+        // Before the state: what is read is not older than what is said of it.
+        let index = control.applied_index();
+        Ok(Read { value: self.read_local(read), index, age })
+    }
+
+    /// Reads this node's copy as it is, at once, also where the node does not run yet or any more.
+    /// Applying waits while `read` runs, so copy out what you need.
+    pub fn read_local<T>(&self, read: impl FnOnce(&S) -> T) -> T {
         read(&self.copy.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes with every applied command: the latest one's log index at this node.
+    /// Changes with every entry of the log that had commands for this state: the latest one's log
+    /// index at this node. All of its commands are applied.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.copy.applied.subscribe()
     }
@@ -119,21 +207,24 @@ impl<S: ReplicatedState> Replicated<S> {
         epoch: Option<Epoch>,
         command: &S::Command,
         deadline: Duration,
-    ) -> Result<S::Reply, ProposeError> {
+    ) -> Result<Committed<S::Reply>, ProposeError> {
         let body = codec::encode(command).map_err(|e| ProposeError::Codec(e.to_string()))?;
         if body.len() > COMMAND_BYTES_MAX {
             return Err(ProposeError::TooLarge { bytes: body.len(), max: COMMAND_BYTES_MAX });
         }
         let module = self.module.to_owned();
-        let command = Command::Module { module, epoch, body: body.into() };
-        let reply = self.cluster.control()?.propose_module(command, deadline).await?;
-        codec::decode(&reply).map_err(|e| ProposeError::Codec(e.to_string()))
+        let command = ModuleCommand { module, epoch, body: body.into() };
+        let (index, reply) = self.cluster.control()?.propose_module(command, deadline).await?;
+        let reply = codec::decode(&reply).map_err(|e| ProposeError::Codec(e.to_string()))?;
+        Ok(Committed { reply, index })
     }
 }
 
 /// A replicated state as the control log sees it, whatever its types.
 pub(crate) trait AnyReplicated: Send + Sync {
     fn apply(&self, at: Applied, body: &[u8]) -> Result<Bytes, Rejection>;
+    /// All commands of the entry with this index are applied.
+    fn applied_to(&self, index: u64);
     fn snapshot(&self) -> Result<Vec<u8>, CodecError>;
     /// Decodes a state; the closure puts it in place, so that several are replaced or none.
     fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError>;
@@ -152,12 +243,15 @@ impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
             let mut state = self.copy.state.write().unwrap_or_else(PoisonError::into_inner);
             state.apply(at, command)
         };
-        self.copy.applied.send_replace(at.index);
         codec::encode(&reply).map(Bytes::from).map_err(undecodable)
     }
 
+    fn applied_to(&self, index: u64) {
+        self.copy.applied.send_replace(index);
+    }
+
     fn snapshot(&self) -> Result<Vec<u8>, CodecError> {
-        self.read(codec::encode)
+        self.read_local(codec::encode)
     }
 
     fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError> {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
 
-use super::command::{Command, Response};
+use super::command::{Command, ModuleCommand, Response};
+use super::proposer::Overload;
+use super::recency::Current;
 use super::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::election::{LogEnd, PreVote};
 use crate::hand_over::HandOverError;
@@ -41,9 +43,20 @@ pub(super) struct Append {
     pub(super) cluster: ClusterId,
     /// The leader has not heard a majority for a while: it leads in name only.
     pub(super) out_of_touch: bool,
+    /// What the leader says of its own copy, while it is in office.
+    pub(super) current: Option<Current>,
+    /// The latest stamp that the addressee gave the leader, after which it said so.
+    pub(super) echo: Option<u64>,
     pub(super) rpc: AppendEntriesRequest<TypeConfig>,
 }
-request!(Append, "core.append", Result<AppendEntriesResponse<NodeId>, Refused>);
+request!(Append, "core.append", Result<Appended, Refused>);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Appended {
+    pub(super) reply: AppendEntriesResponse<NodeId>,
+    /// When it was said, by a clock that only who said it can read.
+    pub(super) stamp: u64,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AskVote {
@@ -117,8 +130,17 @@ pub(super) enum HandedOver {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Propose {
     pub(super) cluster: ClusterId,
-    pub(super) command: Command,
+    pub(super) proposal: Proposal,
     pub(super) deadline_ms: u32,
+}
+
+/// What is proposed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Proposal {
+    /// An entry of its own.
+    Core(Command),
+    /// Goes into an entry together with others.
+    Module(ModuleCommand),
 }
 request!(Propose, "core.propose", Proposed);
 
@@ -132,6 +154,8 @@ pub(super) enum Proposed {
     NotLeader {
         leader: Option<NodeId>,
     },
+    /// Certainly not applied: too much waits already.
+    Overloaded(Overload),
     /// Accepted, but not applied in time: it may be yet.
     Unknown,
 }

@@ -162,7 +162,10 @@ impl Agreed {
                     return Err(Rejection::StaleRevision { node, stale: revision, current });
                 }
             }
-            Command::Module { module, .. } => return Err(Rejection::UnknownModule { module }),
+            Command::Batch(commands) => {
+                let module = commands.into_iter().map(|command| command.module).next();
+                return Err(Rejection::UnknownModule { module: module.unwrap_or_default() });
+            }
         }
         Ok(())
     }

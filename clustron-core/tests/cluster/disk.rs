@@ -75,6 +75,25 @@ async fn a_node_that_was_killed_comes_back_as_itself_and_everybody_knows_that_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_took_out_of_the_log_is_there_again() {
+    let mut world = World::on_disk(&HOSTS);
+    world.config.snapshot_entries = 100;
+    let members = all(&world).await;
+    let written: Vec<u64> = (0..300).collect();
+    for number in &written {
+        members[0].add(*number).await;
+    }
+    assert_eq!(members[0].numbers_now().await, written);
+    let snapshot = world.data_dir("a").unwrap().join("snapshot");
+    assert!(snapshot.exists(), "the log was cut short");
+    join_all(members.into_iter().map(|member| world.crash(member))).await;
+    let members = all(&world).await;
+    assert_eq!(members[0].numbers_now().await, written);
+    let here = members[0].tally.read_local(|tally| tally.applied_here);
+    assert!(here < 200, "{here} were applied from the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_alone_comes_back_alone() {
     let world = World::on_disk(&[]);
     let member = world.start("a").await;

@@ -84,7 +84,12 @@ async fn a_hand_over_that_cannot_be_says_why_and_changes_nothing() {
     let lost = leader.cluster.hand_over(Some(next.id()), Duration::from_millis(400)).await;
     let lost = lost.unwrap_err();
     assert!(
-        matches!(lost, HandOverError::NotTaken { .. } | HandOverError::NotVoter { .. }),
+        matches!(
+            lost,
+            HandOverError::NotTaken { .. }
+                | HandOverError::NotVoter { .. }
+                | HandOverError::NotCaughtUp { .. }
+        ),
         "{lost}"
     );
     leader.add(1).await;

@@ -191,7 +191,7 @@ async fn a_command_whose_answer_cannot_travel_is_applied_once_and_unknown() {
     let error = follower.1.propose(&1, LONG).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     follower.0.barrier(LONG).await.unwrap();
-    assert_eq!(follower.1.read(|state| state.applied), 1);
+    assert_eq!(follower.1.read_local(|state| state.applied), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

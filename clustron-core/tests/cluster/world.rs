@@ -71,7 +71,7 @@ impl Member {
     }
 
     pub(crate) fn numbers(&self) -> Vec<u64> {
-        self.tally.read(|tally| tally.numbers.clone())
+        self.tally.read_local(|tally| tally.numbers.clone())
     }
 
     /// Proposes a number, which must be applied.

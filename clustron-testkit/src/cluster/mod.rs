@@ -42,7 +42,7 @@
 //!     });
 //!     let acknowledged = acknowledged.await?;
 //!     cluster.converge().await?;
-//!     Ok((acknowledged, cluster.pick().expect("all run").app.read(|counter| counter.0)))
+//!     Ok((acknowledged, cluster.pick().expect("all run").app.read_local(|counter| counter.0)))
 //! });
 //! let (acknowledged, counted) = counted.unwrap_or_else(|failure| panic!("{failure}"));
 //! assert!(0 < acknowledged && acknowledged <= counted && counted <= 50);

@@ -20,7 +20,7 @@ impl Watched {
         let digest = move || {
             let mut hasher = DefaultHasher::new();
             // A state that cannot be encoded cannot be in a snapshot either; core says so.
-            let bytes = copy.read(|state| codec::encode(state)).unwrap_or_default();
+            let bytes = copy.read_local(|state| codec::encode(state)).unwrap_or_default();
             hasher.write(&bytes);
             hasher.finish()
         };

@@ -9,7 +9,9 @@ use super::{Finding, Tree};
 const PURE: &[&str] = &[
     "clustron-core/src/bootstrap.rs",
     "clustron-core/src/collect/exposition.rs",
+    "clustron-core/src/control/batch.rs",
     "clustron-core/src/control/command.rs",
+    "clustron-core/src/control/freshness.rs",
     "clustron-core/src/control/state.rs",
     "clustron-core/src/cut.rs",
     "clustron-core/src/looks.rs",

@@ -75,7 +75,7 @@ async fn count(cluster: &Tallies) -> Result<String, Failure> {
     counted.into_iter().collect::<Result<Vec<()>, Failure>>()?;
     cluster.converge().await?;
     let Some(node) = cluster.pick() else { return cluster.fail("converges", "no node runs") };
-    let numbers = node.app.read(|tally| tally.numbers.clone());
+    let numbers = node.app.read_local(|tally| tally.numbers.clone());
     let acknowledged = acknowledged.take();
     judge(&acknowledged, &numbers).or_else(|why| cluster.fail("acknowledged_once", &why))?;
     let (said, kept) = (acknowledged.len(), numbers.len());
@@ -102,7 +102,7 @@ async fn count_alone(
         let Some(node) = cluster.pick() else { continue };
         let number = client * 1000 + turn;
         match node.app.propose(&number, PATIENCE).await {
-            Ok(()) => acknowledged.borrow_mut().push(number),
+            Ok(_) => acknowledged.borrow_mut().push(number),
             Err(error) => {
                 cluster.note(&format!("{number} by {}: {:?}: {error}", node.name, error.outcome()));
             }
@@ -112,7 +112,7 @@ async fn count_alone(
         {
             let before = acknowledged.borrow().clone();
             if node.barrier(PATIENCE).await.is_ok() {
-                let read = node.app.read(|tally| tally.numbers.clone());
+                let read = node.app.read_local(|tally| tally.numbers.clone());
                 let lacking: Vec<u64> = before.into_iter().filter(|n| !read.contains(n)).collect();
                 if !lacking.is_empty() {
                     let detail = format!("{} read without {lacking:?}", node.name);

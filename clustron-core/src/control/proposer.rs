@@ -1,0 +1,431 @@
+//! Brings the commands of modules into the log, many to an entry.
+//!
+//! Raft takes an entry at a time and waits for it to be stored before it looks at the next. So it is
+//! not commands that are appended here but batches: all callers of this leader, its own and those
+//! whose commands other nodes have handed on, stand in one queue ([`batch`](super::batch)), and one
+//! task makes an entry of whatever waits there as soon as there is room for one more under way. No
+//! timer: a command that comes alone goes alone and at once.
+//!
+//! A caller whose command is still in the queue knows that it was not applied. From when it is in an
+//! entry, only the entry's answer tells.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use openraft::ServerState;
+use openraft::raft::ClientWriteResult;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use super::Control;
+use super::batch::{Batch, Ticket, Waiting};
+use super::command::{Command, ModuleCommand, Response};
+use super::propose::ProposeError;
+use super::rpc::Proposed;
+use super::types::{LogId, TypeConfig};
+use crate::metrics::CoreMetrics;
+
+/// Entries that may be under way at the same time. A leader that loses its majority so leaves little
+/// behind of which nobody knows whether it will be applied; what is in the queue certainly is not.
+///
+/// With one, the log stands still between an answer
+/// and the next entry; with more than two, the same callers are spread over more and smaller
+/// entries, each of which costs as much as a large one.
+const ENTRIES_IN_FLIGHT: usize = 2;
+
+/// Commands that may wait to be put into an entry; more callers wait for room.
+pub(super) const QUEUE_COMMANDS: usize = 4096;
+
+/// Bytes of commands that may wait to be put into an entry: eight of the largest.
+const QUEUE_BYTES: usize = 8 << 20;
+
+/// How many entries a leader may have in its log that it has not applied. What is under way through
+/// its queue is far less; one with more than this has taken over a long log and still applies it, up
+/// to 1,024 commands to an entry, before anything new.
+pub(super) const BEHIND_MAX: u64 = 256;
+
+/// What there is too much of at an overloaded leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backlog {
+    /// Commands that wait to be put into the log.
+    Commands,
+    /// Their bytes.
+    CommandBytes,
+    /// Entries of the log that the leader has yet to apply.
+    Entries,
+}
+
+impl std::fmt::Display for Backlog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Commands => "commands wait for the log",
+            Self::CommandBytes => "bytes of commands wait for the log",
+            Self::Entries => "entries of the log wait to be applied",
+        })
+    }
+}
+
+/// A leader does not take a command, because too much waits already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Overload {
+    pub(super) of: Backlog,
+    pub(super) waiting: usize,
+    pub(super) limit: usize,
+}
+
+impl From<Overload> for ProposeError {
+    fn from(Overload { of, waiting, limit }: Overload) -> Self {
+        Self::Overloaded { of, waiting, limit }
+    }
+}
+
+/// A command in the queue.
+struct Queued {
+    command: ModuleCommand,
+    /// Dropped without a word, it means that nobody knows any more.
+    answer: oneshot::Sender<Result<Proposed, Untouched>>,
+    /// Its share of what may wait.
+    _room: Room,
+}
+
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// The queue. See the module's documentation.
+pub(super) struct Proposer {
+    started: Instant,
+    waiting: Mutex<Waiting<Queued>>,
+    /// Closed when nobody will look at the queue any more.
+    commands_free: Arc<Semaphore>,
+    bytes_free: Arc<Semaphore>,
+    arrived: Notify,
+    metrics: Arc<CoreMetrics>,
+}
+
+/// Why a command went into no entry: it is certainly not applied.
+enum Untouched {
+    /// It got no place in the queue in time, or stood there for too long.
+    TooLate(Overload),
+    /// The node ends.
+    Closed,
+}
+
+/// A caller's place in the queue, given up when the caller does not wait any more.
+struct Place<'a> {
+    proposer: &'a Proposer,
+    ticket: Ticket,
+}
+
+impl Place<'_> {
+    /// Whether the command had not been taken for an entry yet. It will not be then.
+    fn give_up(&self) -> bool {
+        let withdrawn = self.proposer.lock().withdraw(self.ticket);
+        if withdrawn.is_some() {
+            self.proposer.metrics.proposals_waiting.dec();
+        }
+        withdrawn.is_some()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// Nobody looks at the queue any more when this is dropped.
+struct Closing<'a>(&'a Proposer);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.commands_free.close();
+        self.0.bytes_free.close();
+        for queued in self.0.take_all() {
+            let _ = queued.answer.send(Err(Untouched::Closed));
+        }
+    }
+}
+
+impl Proposer {
+    pub(super) fn new(metrics: Arc<CoreMetrics>) -> Self {
+        Self {
+            started: Instant::now(),
+            waiting: Mutex::default(),
+            commands_free: Arc::new(Semaphore::new(QUEUE_COMMANDS)),
+            bytes_free: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            arrived: Notify::new(),
+            metrics,
+        }
+    }
+
+    /// Waits for room, then for the entry that the command goes into, and at last for its answer.
+    async fn propose(&self, command: ModuleCommand, until: Instant) -> Result<Proposed, Untouched> {
+        let bytes = command.weight();
+        let full = self.load();
+        let room = match tokio::time::timeout_at(until, self.room(bytes)).await {
+            Ok(room) => room.ok_or(Untouched::Closed)?,
+            Err(_elapsed) => return Err(Untouched::TooLate(full)),
+        };
+        let (answer, answered) = oneshot::channel();
+        let queued = Queued { command, answer, _room: room };
+        let ticket = {
+            let mut waiting = self.lock();
+            if self.commands_free.is_closed() {
+                return Err(Untouched::Closed);
+            }
+            waiting.push(queued, bytes, until.saturating_duration_since(self.started))
+        };
+        self.metrics.proposals_waiting.inc();
+        let place = Place { proposer: self, ticket };
+        self.arrived.notify_one();
+        match tokio::time::timeout_at(until, answered).await {
+            Ok(Ok(answer)) => answer,
+            Err(_elapsed) if place.give_up() => Err(Untouched::TooLate(self.load())),
+            Ok(Err(_)) | Err(_) => Ok(Proposed::Unknown),
+        }
+    }
+
+    /// A place in the queue and a share of its bytes. `None` when the queue is closed.
+    async fn room(&self, bytes: usize) -> Option<Room> {
+        let bytes = u32::try_from(bytes.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let place = self.commands_free.clone().acquire_owned().await.ok()?;
+        let share = self.bytes_free.clone().acquire_many_owned(bytes).await.ok()?;
+        Some((place, share))
+    }
+
+    /// What fills the queue most.
+    fn load(&self) -> Overload {
+        let commands = QUEUE_COMMANDS - self.commands_free.available_permits();
+        let bytes = QUEUE_BYTES - self.bytes_free.available_permits();
+        if commands * (QUEUE_BYTES / QUEUE_COMMANDS) >= bytes {
+            Overload { of: Backlog::Commands, waiting: commands, limit: QUEUE_COMMANDS }
+        } else {
+            Overload { of: Backlog::CommandBytes, waiting: bytes, limit: QUEUE_BYTES }
+        }
+    }
+
+    /// Takes the commands for the next entry, and sends away those that have waited for too long.
+    /// `None` when nothing waits.
+    fn next_batch(&self) -> Option<Batch<Queued>> {
+        let Batch { taken, until, expired } = self.lock().next_batch(self.started.elapsed());
+        let gone = taken.len() + expired.len();
+        self.metrics.proposals_waiting.dec_by(i64::try_from(gone).unwrap_or(i64::MAX));
+        for queued in expired {
+            let _ = queued.answer.send(Err(Untouched::TooLate(self.load())));
+        }
+        (!taken.is_empty()).then_some(Batch { taken, until, expired: vec![] })
+    }
+
+    fn take_all(&self) -> Vec<Queued> {
+        let all = self.lock().take_all();
+        self.metrics.proposals_waiting.dec_by(i64::try_from(all.len()).unwrap_or(i64::MAX));
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<Queued>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a leader that has applied its log so far is behind its end.
+fn behind(last: u64, applied: u64) -> Option<Overload> {
+    let entries = last.saturating_sub(applied);
+    (entries > BEHIND_MAX).then_some(Overload {
+        of: Backlog::Entries,
+        waiting: usize::try_from(entries).unwrap_or(usize::MAX),
+        limit: BEHIND_MAX as usize,
+    })
+}
+
+impl Control {
+    /// Proposes a module's command as the leader, without handing on.
+    pub(super) async fn propose_module_here(
+        &self,
+        command: ModuleCommand,
+        deadline: Duration,
+    ) -> Result<Proposed, ProposeError> {
+        if let Some(elsewhere) = self.not_leading() {
+            return Ok(elsewhere);
+        }
+        if let Some(overload) = self.behind() {
+            self.metrics.overloads.inc();
+            return Ok(Proposed::Overloaded(overload));
+        }
+        match self.proposer.propose(command, Instant::now() + deadline).await {
+            Ok(proposed) => Ok(proposed),
+            // Without a majority nothing gets on: that is no load.
+            Err(Untouched::TooLate(_)) if self.leading.borrow().is_none() => {
+                Ok(Proposed::NotLeader { leader: None })
+            }
+            Err(Untouched::TooLate(overload)) => {
+                self.metrics.overloads.inc();
+                Ok(Proposed::Overloaded(overload))
+            }
+            Err(Untouched::Closed) => Err(ProposeError::NotRunning),
+        }
+    }
+
+    /// What to answer whoever wants something proposed here, if this node does not lead. While it
+    /// hands over, commands wait at the door.
+    pub(super) fn not_leading(&self) -> Option<Proposed> {
+        if self.raft.server_metrics().borrow().state == ServerState::Leader {
+            return None;
+        }
+        let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
+        Some(Proposed::NotLeader { leader })
+    }
+
+    /// Whether this leader has applied far less of its log than it should have.
+    fn behind(&self) -> Option<Overload> {
+        let metrics = self.raft.data_metrics();
+        let metrics = metrics.borrow();
+        let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+        behind(index(metrics.last_log), index(metrics.last_applied))
+    }
+
+    /// Makes entries of what waits, until the node ends.
+    pub(super) async fn keep_proposing(self: Arc<Self>) {
+        let _closing = Closing(&self.proposer);
+        let mut state = self.raft.server_metrics();
+        let mut vote = state.borrow().vote;
+        let mut in_flight = FuturesUnordered::new();
+        let mut latest = Instant::now();
+        // Entries of earlier terms, whose fate others decide. They end with their callers' deadlines
+        // at the latest, and are a few for each time that this node led.
+        let mut left_over = FuturesUnordered::new();
+        // Keeps the door open while entries of this term are under way.
+        let mut inside = None;
+        loop {
+            let now = state.borrow_and_update().vote;
+            if std::mem::replace(&mut vote, now) != now {
+                let entries = std::mem::take(&mut in_flight).collect::<()>();
+                left_over.push(tokio::time::timeout_at(latest, entries));
+            }
+            if in_flight.is_empty() {
+                drop(inside.take());
+            }
+            if self.not_leading().is_some() {
+                self.send_all_elsewhere();
+            }
+            let mut closed = false;
+            while in_flight.len() < ENTRIES_IN_FLIGHT && !self.proposer.lock().is_empty() {
+                let Ok(entered) = self.door.clone().try_read_owned() else {
+                    closed = true;
+                    break;
+                };
+                let Some(batch) = self.proposer.next_batch() else { break };
+                drop(inside.replace(entered));
+                latest = latest.max(self.proposer.started + batch.until);
+                let (commands, answers): (Vec<_>, Vec<_>) =
+                    batch.taken.into_iter().map(|queued| (queued.command, queued.answer)).unzip();
+                self.metrics.batches_proposed.inc();
+                self.metrics.commands_proposed.inc_by(commands.len() as u64);
+                // Handed to Raft here, one after the other, so that entries stand in the log as
+                // their commands stood in the queue. Only its end fails this, and drops the
+                // answers.
+                if let Ok(written) = self.raft.client_write_ff(Command::Batch(commands)).await {
+                    in_flight.push(deliver(written, answers));
+                }
+            }
+            tokio::select! {
+                biased;
+                Some(()) = in_flight.next() => {}
+                Some(_) = left_over.next() => {}
+                () = self.proposer.arrived.notified() => {}
+                _opened = self.door.read(), if closed => {}
+                changed = state.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Sends those who wait here to whoever leads now.
+    fn send_all_elsewhere(&self) {
+        for queued in self.proposer.take_all() {
+            // It may lead again by now. They find out when they ask again.
+            let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
+            let _ = queued.answer.send(Ok(Proposed::NotLeader { leader }));
+        }
+    }
+}
+
+/// Waits for an entry, and tells each caller what became of its command.
+async fn deliver<E>(
+    written: impl Future<Output = Result<ClientWriteResult<TypeConfig>, E>>,
+    answers: Vec<oneshot::Sender<Result<Proposed, Untouched>>>,
+) {
+    // That Raft refused it does not say that it will not be applied: see `propose_here`. Whoever is
+    // not told anything takes it for unknown.
+    let Ok(Ok(written)) = written.await else { return };
+    let (index, Response::Batch(replies)) = (written.log_id.index, written.data) else { return };
+    for (answer, reply) in answers.into_iter().zip(replies) {
+        let response = reply.map_or_else(Response::Rejected, Response::Module);
+        // Nobody may be waiting for it any more.
+        let _ = answer.send(Ok(Proposed::Applied { index, response }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_is_behind_when_it_has_a_long_log_to_apply() {
+        assert_eq!(behind(BEHIND_MAX, 0), None);
+        assert_eq!(behind(7, 9), None, "the two are not told at the same instant");
+        let overload = behind(BEHIND_MAX + 11, 10).unwrap();
+        let error = ProposeError::from(overload).to_string();
+        assert_eq!(
+            error,
+            "the control log is overloaded: 257 entries of the log wait to be applied (limit 256); \
+             try again after a pause"
+        );
+    }
+
+    fn command(bytes: usize) -> ModuleCommand {
+        ModuleCommand { module: String::new(), epoch: None, body: vec![0; bytes].into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_for_it_and_is_told_what_was_full() {
+        let proposer = Proposer::new(Arc::default());
+        let soon = Instant::now() + Duration::from_secs(1);
+        let later = soon + Duration::from_secs(1);
+        // Nobody takes anything out, so that the first ones fill the queue.
+        let eight = (0..8).map(|_| proposer.propose(command(QUEUE_BYTES / 8 - 16), later));
+        let eight = futures::future::join_all(eight);
+        let ninth = proposer.propose(command(1), soon);
+        let (eight, ninth) = futures::future::join(eight, ninth).await;
+        let Err(Untouched::TooLate(overload)) = ninth else { panic!("there was no room") };
+        let full = Overload { of: Backlog::CommandBytes, waiting: QUEUE_BYTES, limit: QUEUE_BYTES };
+        assert_eq!(overload, full);
+        assert!(eight.iter().all(|one| matches!(one, Err(Untouched::TooLate(_)))));
+        assert_eq!(
+            (proposer.take_all().len(), proposer.bytes_free.available_permits()),
+            (0, QUEUE_BYTES)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_waits_when_the_queue_closes_was_not_touched() {
+        let proposer = Proposer::new(Arc::default());
+        let until = Instant::now() + Duration::from_secs(1);
+        let waiting = proposer.propose(command(1), until);
+        let closing = async { drop(Closing(&proposer)) };
+        let (waited, ()) = futures::future::join(waiting, closing).await;
+        assert!(matches!(waited, Err(Untouched::Closed)));
+        assert!(matches!(proposer.propose(command(1), until).await, Err(Untouched::Closed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_whose_command_was_taken_knows_nothing_until_it_is_answered() {
+        let proposer = Proposer::new(Arc::default());
+        let until = Instant::now() + Duration::from_secs(1);
+        let mut taken = vec![];
+        let take = async { taken.extend(proposer.next_batch()) };
+        let (waited, ()) = futures::future::join(proposer.propose(command(1), until), take).await;
+        assert!(matches!(waited, Ok(Proposed::Unknown)));
+        assert_eq!(taken.len(), 1);
+    }
+}
