@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
-use crate::cluster::{Cluster, ClusterHandle, Inner, LateCluster};
+use crate::cluster::{Cluster, ClusterHandle, Inner};
 use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
@@ -26,6 +26,7 @@ use crate::error::StartError;
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
+use crate::late::LateCluster;
 use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_detector};
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
 use crate::metrics::{CoreMetrics, Exposed, Register};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -55,7 +55,7 @@ pub struct Cluster {
 /// A way to use a running node, cheap to clone, that does not keep the node alive.
 #[derive(Clone)]
 pub struct ClusterHandle {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// The parts of a running node.
@@ -337,9 +337,9 @@ impl ClusterHandle {
     }
 
     /// How old this node's copy of replicated state may be: everything that was acknowledged to
-    /// anybody so long ago, or longer, is in it. While a leader is heard that is about one heartbeat
-    /// interval; on the minority side of a cut it grows with the time. `None` where the node was
-    /// never current as far as it knows, or does not follow the log.
+    /// anybody so long ago, or longer, is in it. While a leader is heard that is about one
+    /// heartbeat interval; on the minority side of a cut it grows with the time. `None` where the
+    /// node was never current as far as it knows, or does not follow the log.
     pub fn staleness(&self) -> Option<Duration> {
         self.inner.control.staleness()
     }
@@ -476,33 +476,5 @@ impl Inner {
 
     fn panicked(&self) -> Option<String> {
         self.tasks.panicked()
-    }
-}
-
-/// A cluster that a module will be part of once it has started.
-#[derive(Clone, Default)]
-pub struct LateCluster {
-    inner: Arc<Mutex<Weak<Inner>>>,
-}
-
-impl LateCluster {
-    /// The running node; `None` before it has started and after it has ended.
-    pub fn get(&self) -> Option<ClusterHandle> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-        (!inner.tasks.is_cancelled()).then_some(ClusterHandle { inner })
-    }
-
-    pub(crate) fn set(&self, inner: &Arc<Inner>) {
-        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(inner);
-    }
-
-    pub(crate) fn control(&self) -> Result<Arc<Control>, ProposeError> {
-        self.get().map(|handle| handle.inner.control.clone()).ok_or(ProposeError::NotRunning)
-    }
-}
-
-impl fmt::Debug for LateCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LateCluster").field(&self.get()).finish()
     }
 }

@@ -47,8 +47,8 @@
 //! # What it promises
 //!
 //! * At most one leader per epoch. Two nodes may believe that they lead; only one can commit.
-//! * A minority commits nothing, stops its leader's work, and removes nobody; its reads are stale and
-//!   say how old they are.
+//! * A minority commits nothing, stops its leader's work, and removes nobody; its reads are stale
+//!   and say how old they are.
 //! * Reads are linearizable unless less is asked for: see [`Consistency`].
 //! * Leader work starts after the node applied its own activation, carries the epoch, and is
 //!   refused where it is applied once another leads.
@@ -75,6 +75,7 @@ mod follow;
 mod formation;
 mod hand_over;
 mod identity;
+mod late;
 mod leadership;
 mod local;
 mod looks;
@@ -97,7 +98,7 @@ mod voters;
 mod why;
 
 pub use builder::{ClusterBuilder, Installer, Module};
-pub use cluster::{Cluster, ClusterHandle, LateCluster};
+pub use cluster::{Cluster, ClusterHandle};
 pub use collect::{CollectedMetrics, METRICS_BYTES_MAX, MetricsText, NodeMetrics, NotCollector};
 pub use config::{Config, ConfigError, Timing};
 pub use control::{
@@ -112,6 +113,7 @@ pub use identity::{
     ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidMetadata, InvalidName,
     Metadata, NAME_BYTES_MAX, NodeId, NodeInfo, NodeName, Role, TAGS_MAX,
 };
+pub use late::LateCluster;
 pub use leadership::Leadership;
 pub use membership::{InvalidMembershipConfig, MembershipConfig};
 pub use messaging::{Message, MessageError, Outcome, Refusal, Request};

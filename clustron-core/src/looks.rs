@@ -4,8 +4,8 @@
 //! may be slow on the stairs, he rings more than once. While a doubt lasts the leader opens fresh
 //! connections to the node, one after the other. One that is answered makes all rings before it
 //! count for nothing; a healthy node that is starved of CPU misses one easily and several hardly.
-//! The looks begin while the view's patience still runs, so they cost a crashed node's neighbours no
-//! time.
+//! The looks begin while the view's patience still runs, so they cost a crashed node's neighbours
+//! no time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,8 +73,8 @@ impl Looks {
         look.misses = if seen == Seen::Answered { 0 } else { look.misses + 1 };
     }
 
-    /// Whether this node, too, has found that the other is gone: no look is under way, the latest one
-    /// began after the detector's verdict, and it was refused, or the last few found nobody.
+    /// Whether this node, too, has found that the other is gone: no look is under way, the latest
+    /// one began after the detector's verdict, and it was refused, or the last few found nobody.
     pub fn confirm(&self, node: NodeId) -> bool {
         let look = self.open.get(&node).filter(|look| look.under_way == 0 && look.after_verdict);
         look.is_some_and(|look| look.gone || look.misses >= MISSES)

@@ -262,7 +262,8 @@ pub enum RunReply {
     Accepted,
     /// This attempt runs already.
     AlreadyRunning,
-    /// This attempt has ended already; the result is, or will be, reported.
+    /// This attempt has ended already: the result is, or will be, reported; or its process ended
+    /// with it, and another attempt has to be granted.
     AlreadyFinished,
     /// No handler is registered under the job's name. Nothing was started: choose another worker.
     NoHandler,

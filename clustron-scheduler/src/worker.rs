@@ -88,6 +88,10 @@ impl Worker {
         if !self.jobs.contains_key(&run.job) {
             return RunReply::NoHandler;
         }
+        if self.is_of_earlier_process(&run) {
+            // It may have begun there. The leader grants another attempt, under another token.
+            return RunReply::AlreadyFinished;
+        }
         let cancel = CancellationToken::new();
         {
             let mut attempts = self.lock();
@@ -205,6 +209,13 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether the attempt was granted to a process of this node that has ended.
+    fn is_of_earlier_process(&self, run: &Run) -> bool {
+        let (view, node) = (self.cluster.view(), self.cluster.node().id);
+        let record = view.node(node);
+        record.is_some_and(|record| run.token.log_index() < record.process_since)
     }
 
     /// Whether this node's copy knows of the attempt and that it is closed or replaced.

@@ -48,8 +48,8 @@ impl Workers {
         self.alive.entry(node).or_default();
     }
 
-    /// Adds a node whose process was let in at this log index. What an earlier one was excluded from
-    /// is forgotten.
+    /// Adds a node whose process was let in at this log index. What an earlier one was excluded
+    /// from is forgotten.
     pub(crate) fn join_since(&mut self, node: NodeId, process_since: u64) {
         if self.processes.insert(node, process_since).is_some_and(|before| before < process_since) {
             self.excluded.retain(|(_, excluded), _| *excluded != node);

@@ -18,6 +18,9 @@ use crate::local::Local;
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// A disk, and how it is called.
+type DiskCalls = (Arc<dyn Disk>, Calls);
+
 impl ClusterBuilder {
     /// Takes the data directory, where one is configured.
     pub(super) async fn open_data_dir(
@@ -40,7 +43,7 @@ impl ClusterBuilder {
         }
     }
 
-    fn disk(&self) -> Result<Option<(Arc<dyn Disk>, Calls)>, StartError> {
+    fn disk(&self) -> Result<Option<DiskCalls>, StartError> {
         #[cfg(feature = "simulation")]
         if let Some(disk) = &self.sim_disk {
             let (disk, knob) = (Arc::new(disk.clone()), disk.clone());

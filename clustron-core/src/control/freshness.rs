@@ -94,8 +94,11 @@ mod tests {
     proptest! {
         /// It never says that a copy is newer than it is, and never falls.
         #[test]
-        fn no_copy_is_called_newer_than_it_is(steps in proptest::collection::vec((0u64..5, 0u64..8), 0..80)) {
-            let (mut freshness, mut index, mut applied, mut told) = (Freshness::default(), 0, 0, None);
+        fn no_copy_is_called_newer_than_it_is(
+            steps in proptest::collection::vec((0u64..5, 0u64..8), 0..80)
+        ) {
+            let mut freshness = Freshness::default();
+            let (mut index, mut applied, mut told) = (0, 0, None);
             let mut truth = vec![];
             for (second, (grows, applies)) in steps.into_iter().enumerate() {
                 index += grows;

@@ -37,8 +37,8 @@ pub enum ProposeError {
     #[error("no leader took the command within {0:?}")]
     NoLeader(Duration),
     /// A leader did not take the command because too much waits already: there was no room in its
-    /// queue before the deadline, or it has yet to apply too much of its log. Not applied; try again
-    /// after a pause, with fewer callers at once.
+    /// queue before the deadline, or it has yet to apply too much of its log. Not applied; try
+    /// again after a pause, with fewer callers at once.
     #[error(
         "the control log is overloaded: {waiting} {of} (limit {limit}); try again after a pause"
     )]
@@ -51,8 +51,8 @@ pub enum ProposeError {
         limit: usize,
     },
     /// For a read: this node had not applied the log up to the wanted index before the deadline. It
-    /// may be cut off, or the index may be of another cluster. Nothing to be applied; read at a node
-    /// that is in touch, or wait longer.
+    /// may be cut off, or the index may be of another cluster. Nothing to be applied; read at a
+    /// node that is in touch, or wait longer.
     #[error("this node has applied the log up to {applied} and not yet up to {wanted}")]
     Behind {
         /// The index that was asked for.

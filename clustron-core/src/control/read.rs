@@ -1,10 +1,11 @@
 //! Reads of replicated state, and how current they are.
 //!
-//! A read never goes through the log. A linearizable one asks the leader up to where the log reached
-//! when it was called, which the leader answers after a majority has confirmed that it still leads,
-//! and waits until this node has applied as much (the ReadIndex of Raft, section 6.4 of Ongaro's
-//! thesis). All who ask at the same time share one round ([`rounds`](super::rounds)), here and at
-//! the leader. There are no leases: a shared round costs little, and no clock has to be trusted.
+//! A read never goes through the log. A linearizable one asks the leader up to where the log
+//! reached when it was called, which the leader answers after a majority has confirmed that it
+//! still leads, and waits until this node has applied as much (the ReadIndex of Raft, section 6.4
+//! of Ongaro's thesis). All who ask at the same time share one round ([`rounds`](super::rounds)),
+//! here and at the leader. There are no leases: a shared round costs little, and no clock has to be
+//! trusted.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -4,10 +4,10 @@
 //! followed it: until then nobody else can have acknowledged anything. It tells both with whatever
 //! it appends ([`Current`]), and who has applied as much is as current.
 //!
-//! No two clocks are compared for that. A message may have been on its way for long, or have lain in
-//! the buffers of a process that was stopped, so its receiver must not take it for fresh. It stamps
-//! its answers with its own clock instead, and the leader sends the latest stamp back, like a
-//! postmark: what comes with a stamp was said after it.
+//! No two clocks are compared for that. A message may have been on its way for long, or have lain
+//! in the buffers of a process that was stopped, so its receiver must not take it for fresh. It
+//! stamps its answers with its own clock instead, and the leader sends the latest stamp back, like
+//! a postmark: what comes with a stamp was said after it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::command::{COMMAND_BYTES_MAX, ModuleCommand, Rejection};
 use super::propose::ProposeError;
 use super::read::{Consistency, Read};
-use crate::cluster::LateCluster;
 use crate::codec::{self, CodecError};
 use crate::identity::{Epoch, FencingToken};
+use crate::late::LateCluster;
 
 /// Where a command stands in the control log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,8 @@ impl<S: ReplicatedState> Replicated<S> {
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use clustron_core::{Applied, Cluster, Consistency, Installer, Module, Replicated, ReplicatedState};
+    /// # use clustron_core::{Applied, Cluster, Consistency, Installer, Module, Replicated,
+    /// ReplicatedState};
     /// # use std::time::Duration;
     /// # #[derive(Default, serde::Serialize, serde::Deserialize)]
     /// # struct Counter(u64);
@@ -145,7 +146,8 @@ impl<S: ReplicatedState> Replicated<S> {
     /// # impl Module for Counting {
     /// #     const NAME: &'static str = "counting";
     /// #     type Handle = Replicated<Counter>;
-    /// #     fn install(self, installer: &mut Installer<'_>) -> Replicated<Counter> { installer.replicate() }
+    /// #     fn install(self, installer: &mut Installer<'_>) -> Replicated<Counter> {
+    /// installer.replicate() }
     /// # }
     /// let mut node = Cluster::builder("orders");
     /// let counter = node.install(Counting);

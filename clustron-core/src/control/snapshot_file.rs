@@ -37,7 +37,6 @@ impl SnapshotFile {
     }
 
     /// Durable on return.
-    #[expect(clippy::result_large_err, reason = "openraft's error, in openraft's trait")]
     pub(crate) async fn save(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
         let (data, signature) = (self.data.clone(), snapshot.meta.signature());
         let snapshot = snapshot.clone();

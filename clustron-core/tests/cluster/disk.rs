@@ -1,12 +1,15 @@
 //! Nodes that keep what they know: they come back as themselves, with all that was acknowledged.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, io};
 
-use clustron_core::{DataDirError, Role, StartError};
-use futures::future::join_all;
+use clustron_core::{DataDirError, Outcome, Replicated, Role, StartError};
+use futures::future::{join, join_all};
 
-use crate::world::{Member, Reigns, World, alive, part, settled};
+use crate::world::{Member, Reigns, Tally, World, alive, lasts, part, settled};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
@@ -42,6 +45,76 @@ async fn when_all_are_killed_at_once_all_that_was_acknowledged_is_there_again() 
         }
         reigns.record(&members);
     }
+}
+
+/// What callers know of their numbers: those that were acknowledged, and those that may be there.
+#[derive(Default)]
+struct Known {
+    acknowledged: BTreeSet<u64>,
+    unknown: BTreeSet<u64>,
+}
+
+/// Adds numbers one after the other until it is told to stop or the node is gone.
+async fn add_until(
+    tally: Replicated<Tally>,
+    numbers: impl Iterator<Item = u64>,
+    stop: &AtomicBool,
+) -> Known {
+    let mut known = Known::default();
+    for number in numbers {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match tally.propose(&number, Duration::from_secs(1)).await {
+            Ok(_) => drop(known.acknowledged.insert(number)),
+            Err(error) if error.outcome() == Outcome::Unknown => {
+                known.unknown.insert(number);
+            }
+            Err(_) => {}
+        }
+    }
+    known
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_are_killed_in_the_middle_of_their_work_nothing_acknowledged_is_lost() {
+    let world = World::on_disk(&HOSTS);
+    let mut members = all(&world).await;
+    let mut known = Known::default();
+    for round in 0..5u64 {
+        let stop = AtomicBool::new(false);
+        let callers = (0..24u64).map(|caller| {
+            let tally = members[caller as usize % 3].tally.clone();
+            let first = (round * 24 + caller) * 1_000_000;
+            add_until(tally, first..first + 1_000_000, &stop)
+        });
+        let callers = join_all(callers);
+        let members_now = std::mem::take(&mut members);
+        let killing = async {
+            lasts(Duration::from_millis(300 + 70 * round)).await;
+            stop.store(true, Ordering::Relaxed);
+            join_all(members_now.into_iter().map(|member| world.crash(member))).await;
+        };
+        let (heard, ()) = join(callers, killing).await;
+        for caller in heard {
+            known.acknowledged.extend(caller.acknowledged);
+            known.unknown.extend(caller.unknown);
+        }
+        members = all(&world).await;
+        let numbers = members[0].numbers_now().await;
+        let there: BTreeSet<u64> = numbers.iter().copied().collect();
+        assert_eq!(there.len(), numbers.len(), "round {round}: a number is there twice");
+        let lost: Vec<_> = known.acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "round {round}: {lost:?} had been acknowledged");
+        let strangers = there.iter().filter(|number| {
+            !known.acknowledged.contains(number) && !known.unknown.contains(number)
+        });
+        assert_eq!(strangers.count(), 0, "round {round}: what nobody may have added is there");
+        for member in &members {
+            assert_eq!(member.numbers_now().await, numbers);
+        }
+    }
+    assert!(known.acknowledged.len() > 500, "{} were added", known.acknowledged.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,9 +239,13 @@ async fn a_flipped_bit_in_the_log_stops_the_start_and_names_the_place() {
 }
 
 fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-    }
+    let copy = || {
+        fs::create_dir_all(to)?;
+        fs::read_dir(from)?.try_for_each(|entry| {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name())).map(drop)
+        })
+    };
+    let copied: io::Result<()> = copy();
+    copied.expect("the directory is copied");
 }

@@ -42,6 +42,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
 
+    /// The directory in which the node keeps who it is and what the cluster agreed on; the same one
+    /// at its next start. Without it the node is a new one each time.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
     /// How long each run works before it writes its line.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     work: u64,
@@ -64,6 +69,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .seeds(arguments.seeds);
     if let Some(expect) = arguments.expect {
         builder = builder.expect(expect);
+    }
+    if let Some(dir) = arguments.data_dir {
+        builder = builder.data_dir(dir);
     }
     builder.install(scheduler);
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -23,6 +23,8 @@ pub(crate) struct Trio {
     pub(crate) scheduler: SchedulerHandle,
     folder: TempDir,
     work: Duration,
+    /// Whether the nodes keep their state on disk.
+    durable: bool,
 }
 
 /// The command that runs one node of the sample.
@@ -38,6 +40,15 @@ pub(crate) fn node_command(name: &str, listen: &str, seeds: &[String]) -> Comman
 impl Trio {
     /// Starts the nodes, whose runs work that long, and waits until all vote and one leads.
     pub(crate) async fn start(work: Duration) -> Self {
+        Self::start_with(work, false).await
+    }
+
+    /// The same, of nodes that each have a data directory.
+    pub(crate) async fn start_on_disk(work: Duration) -> Self {
+        Self::start_with(work, true).await
+    }
+
+    async fn start_with(work: Duration, durable: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let addrs: Vec<String> = free_addrs(3).unwrap().iter().map(ToString::to_string).collect();
         let mut builder = Cluster::builder("scheduler-sample")
@@ -45,11 +56,12 @@ impl Trio {
             .roles([Role::Client])
             .seeds(addrs.iter());
         let scheduler = builder.install(Scheduler::new());
-        let spawn = |(at, name): (usize, &str)| spawn(name, &addrs[at], &addrs, &folder, work);
+        let spawn =
+            |(at, name): (usize, &str)| spawn(name, &addrs[at], &addrs, &folder, work, durable);
         let nodes = ["a", "b", "c"].into_iter().enumerate().map(spawn).collect();
         let started = tokio::time::timeout(PATIENCE, builder.start()).await;
         let watcher = started.expect("a cluster comes about").unwrap();
-        let trio = Self { nodes, addrs, watcher, scheduler, folder, work };
+        let trio = Self { nodes, addrs, watcher, scheduler, folder, work, durable };
         trio.wait_until_whole().await;
         trio
     }
@@ -57,7 +69,18 @@ impl Trio {
     /// Starts a node anew in the place of one that was killed.
     pub(crate) fn restart(&mut self, at: usize) {
         let name = self.nodes[at].name().to_owned();
-        self.nodes[at] = spawn(&name, &self.addrs[at], &self.addrs, &self.folder, self.work);
+        let (addr, folder) = (&self.addrs[at], &self.folder);
+        self.nodes[at] = spawn(&name, addr, &self.addrs, folder, self.work, self.durable);
+    }
+
+    /// Kills all three at once, as when the power fails, and starts them again.
+    pub(crate) fn kill_and_restart_all(&mut self) {
+        // Nobody sees another one die.
+        self.nodes.iter_mut().for_each(|node| node.stop().unwrap());
+        for node in &mut self.nodes {
+            node.kill().unwrap();
+        }
+        (0..3).for_each(|at| self.restart(at));
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {
@@ -141,8 +164,18 @@ impl Trio {
     }
 }
 
-fn spawn(name: &str, addr: &str, addrs: &[String], folder: &TempDir, work: Duration) -> Process {
+fn spawn(
+    name: &str,
+    addr: &str,
+    addrs: &[String],
+    folder: &TempDir,
+    work: Duration,
+    durable: bool,
+) -> Process {
     let mut command = node_command(name, addr, addrs);
+    if durable {
+        command.arg("--data-dir").arg(folder.path().join(name));
+    }
     command.args(["--work", &work.as_millis().to_string()]);
     command.arg("--ledger").arg(folder.path().join("ledger.jsonl"));
     command.env("RUST_LOG", "clustron_core=info,clustron_scheduler=info,warn,openraft=error");
