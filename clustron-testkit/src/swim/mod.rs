@@ -30,12 +30,12 @@
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 //! | ping-pong | 3 | 12 | 3.14 s | 3.75 s | 0.10 s | 0.10 s | 67 | 4.3 |
 //! | ping-pong | 10 | 12 | 3.10 s | 3.80 s | 0.23 s | 0.31 s | 67 | 4.3 |
-//! | ping-pong | 100 | 12 | 3.30 s | 3.85 s | 0.41 s | 0.50 s | 67 | 4.3 |
-//! | ping-pong | 1000 | 3 | 3.50 s | 4.10 s | 0.52 s | 0.56 s | 67 | 4.3 |
+//! | ping-pong | 100 | 12 | 3.25 s | 3.85 s | 0.41 s | 0.50 s | 67 | 4.3 |
+//! | ping-pong | 1000 | 3 | 3.50 s | 3.80 s | 0.52 s | 0.56 s | 67 | 4.3 |
 //! | heartbeat | 3 | 12 | 3.24 s | 3.40 s | 0.10 s | 0.10 s | 63 | 4.3 |
 //! | heartbeat | 10 | 12 | 3.35 s | 3.49 s | 0.20 s | 0.31 s | 91 | 6.3 |
-//! | heartbeat | 100 | 12 | 3.55 s | 3.65 s | 0.33 s | 0.46 s | 91 | 6.3 |
-//! | heartbeat | 1000 | 3 | 3.60 s | 3.70 s | 0.46 s | 0.48 s | 91 | 6.3 |
+//! | heartbeat | 100 | 12 | 3.50 s | 3.65 s | 0.33 s | 0.46 s | 91 | 6.3 |
+//! | heartbeat | 1000 | 3 | 3.55 s | 3.70 s | 0.46 s | 0.48 s | 91 | 6.3 |
 //!
 //! `cargo xtask sim hour --nodes N` lets an hour pass in which one node in ten is starved of CPU
 //! and one message in twenty is lost, and ends at once if anybody is taken out of the view.
