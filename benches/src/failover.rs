@@ -1,14 +1,12 @@
 //! How long a cluster is without a leader after `kill -9` of the one it had, beside etcd.
 
-mod etcd;
-mod http;
-
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clustron_core::{Activation, Cluster};
 
 use crate::PATIENCE;
+use crate::etcd;
 use crate::nodes::Nodes;
 use crate::said::{Leading, unix_us};
 use crate::watcher::{settled, watch};

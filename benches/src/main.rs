@@ -5,15 +5,19 @@
 
 #![expect(clippy::print_stdout, reason = "the result is a table for people")]
 
+mod callers;
 mod commits;
 mod counter;
+mod etcd;
 mod failover;
 mod hand_over;
 mod idle;
 mod node;
 mod nodes;
 mod process;
+mod proposals;
 mod quiet;
+mod registers;
 mod said;
 mod starts;
 mod watcher;
@@ -26,7 +30,7 @@ use clap::{Parser, Subcommand};
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Failover, hand-over, idle cost, false alarms and starts of three real nodes.
+/// Failover, hand-over, proposals, idle cost, false alarms and starts of three real nodes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -44,6 +48,8 @@ enum Command {
     HandOver(hand_over::Arguments),
     /// What three nodes cost that have nothing to do.
     Idle(idle::Arguments),
+    /// Commands that three processes acknowledge in a second, in memory and on disk, beside etcd.
+    Proposals(proposals::Arguments),
     /// Whether a cluster without faults stays as it is, also on a busy machine.
     Quiet(quiet::Arguments),
     /// Three nodes started at once: how long until they have one leader.
@@ -81,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Failover(arguments) => with_runtime(failover::run(&arguments)),
         Command::HandOver(arguments) => with_runtime(hand_over::run(&arguments)),
         Command::Idle(arguments) => with_runtime(idle::run(&arguments)),
+        Command::Proposals(arguments) => with_runtime(proposals::run(&arguments)),
         Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
         Command::Starts(arguments) => starts::run(&arguments),
         Command::Node(arguments) => with_runtime(node::run(arguments)),

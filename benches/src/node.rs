@@ -1,5 +1,6 @@
 //! One node of a measured cluster, in a process of its own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 
 use crate::counter::CounterModule;
+use crate::registers::{self, RegistersModule};
 use crate::said::{LOST, Leading, SUSPECTS, Sees, unix_us};
 
 /// The name of every measured cluster.
@@ -37,6 +39,12 @@ pub(crate) struct Arguments {
     /// Replicate a counter, for callers.
     #[arg(long)]
     pub(crate) counter: bool,
+    /// Replicate registers, and have callers change them when asked to.
+    #[arg(long)]
+    pub(crate) registers: bool,
+    /// Keep identity and log in this directory. In memory without one.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// Asks a node to leave in order.
@@ -61,6 +69,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     if arguments.counter {
         builder.install(CounterModule);
     }
+    let registers = arguments.registers.then(|| builder.install(RegistersModule));
+    if let Some(dir) = arguments.data_dir {
+        builder = builder.data_dir(dir);
+    }
     let ended = stdin_ends();
     tokio::pin!(ended);
     let cluster = tokio::select! {
@@ -74,6 +86,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         ask.notify_one();
         std::future::ready(())
     });
+    if let Some(registers) = registers {
+        registers::serve(&cluster, registers);
+    }
     let mut teller = Teller::default();
     loop {
         teller.tell(&status.borrow_and_update());

@@ -1,5 +1,6 @@
 //! Three node processes on loopback.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
@@ -16,6 +17,7 @@ pub(crate) const NODES: usize = 3;
 pub(crate) struct Nodes {
     addrs: Vec<String>,
     flags: Vec<&'static str>,
+    folder: Option<PathBuf>,
     processes: Vec<Process>,
     started: usize,
 }
@@ -28,8 +30,14 @@ impl Nodes {
 
     /// The same, of nodes that get these flags.
     pub(crate) fn start_with(flags: &[&'static str]) -> anyhow::Result<Self> {
+        Self::start_in(None, flags)
+    }
+
+    /// The same, of nodes that keep their data on disk in this folder, if there is one.
+    pub(crate) fn start_in(folder: Option<&Path>, flags: &[&'static str]) -> anyhow::Result<Self> {
         let addrs = free_addrs(NODES)?.iter().map(ToString::to_string).collect();
-        let mut nodes = Self { addrs, flags: flags.to_vec(), processes: Vec::new(), started: 0 };
+        let (flags, folder) = (flags.to_vec(), folder.map(Path::to_path_buf));
+        let mut nodes = Self { addrs, flags, folder, processes: Vec::new(), started: 0 };
         for at in 0..NODES {
             let process = nodes.spawn(at)?;
             nodes.processes.push(process);
@@ -72,6 +80,11 @@ impl Nodes {
         found.with_context(|| format!("{name} is none of the three nodes"))
     }
 
+    /// Where the node with this name keeps its data. `None` in memory.
+    pub(crate) fn data_dir(&self, name: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(name))
+    }
+
     /// Waits until every node says what is `wanted`. Gives what each said then, first time.
     pub(crate) fn wait_until_all_see(
         &self,
@@ -94,6 +107,9 @@ impl Nodes {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["node", "--name", &name, "--listen", addr, "--seeds"]);
         command.arg(self.addrs.join(",")).args(&self.flags);
+        if let Some(dir) = self.data_dir(&name) {
+            command.arg("--data-dir").arg(dir);
+        }
         Ok(Process::spawn(&mut command, name)?)
     }
 }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::chance::Chance;
 use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeName};
+use crate::recovery::Loss;
 
 pub use error::DataDirError;
 pub(crate) use error::DiskError;
@@ -55,6 +56,8 @@ pub(crate) struct Identity {
     pub(crate) incarnation: Incarnation,
     /// What else is in the directory belongs to an identity before this one, and has to go.
     pub(crate) foreign_rest: bool,
+    /// A loss that is being declared, until all that belongs to it is in the directory.
+    pub(crate) declaring: Option<Loss>,
 }
 
 /// How a directory's blocking calls are made.
@@ -86,20 +89,11 @@ impl DataDir {
         chance: &Chance,
     ) -> Result<Self, DataDirError> {
         let path = disk.path();
-        let lock = disk.lock().map_err(|error| DataDirError::locking(&path, error))?;
         let failed = |error: DiskError| DataDirError::failed(&path, &error);
-        let known = clustron_wal::load(disk.as_ref(), IDENTITY, SMALL_BYTES_MAX);
-        let identity = match known.map_err(|error| failed(error.into()))? {
-            None => {
-                let files = disk.list().map_err(|e| DataDirError::io(&path, "read", e))?;
-                if let Some(file) = files.into_iter().find(|name| is_ours(name)) {
-                    return Err(DataDirError::NoIdentity { path, file });
-                }
-                Identity::new(cluster_name, name, chance)
-            }
-            Some(bytes) => {
-                let identity: Identity = codec::decode(&bytes)
-                    .map_err(|error| DataDirError::damaged(&path, IDENTITY, &error))?;
+        let (lock, known) = take(disk.as_ref())?;
+        let identity = match known {
+            None => Identity::new(cluster_name, name, chance),
+            Some(identity) => {
                 identity.check(&path, cluster_name, name)?;
                 identity.next_start()
             }
@@ -111,6 +105,14 @@ impl DataDir {
         // Nobody must see this start before it is on disk: the next one counts from it.
         dir.write(|_| {}).map_err(failed)?;
         Ok(dir)
+    }
+
+    /// Takes the directory as it is, while its node does not run. `None` if it has none.
+    pub(crate) fn at_rest(disk: Arc<dyn Disk>) -> Result<Option<Self>, DataDirError> {
+        let (lock, known) = take(disk.as_ref())?;
+        let Some(identity) = known else { return Ok(None) };
+        let (calls, identity) = (Calls::Pool, Mutex::new(identity));
+        Ok(Some(Self { disk, calls, identity, _lock: lock }))
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -152,6 +154,23 @@ impl DataDir {
         })?;
         self.clear()?;
         self.write(|_| {})
+    }
+
+    /// Notes that a loss is being declared. From here on the node does not start before
+    /// [`declared`](Self::declared).
+    pub(crate) fn declare(&self, loss: &Loss) -> Result<(), DiskError> {
+        self.write(|identity| identity.declaring = Some(loss.clone()))
+    }
+
+    /// All that belongs to the declared loss is in the directory: from here on it is one of the new
+    /// cluster.
+    pub(crate) fn declared(&self) -> Result<(), DiskError> {
+        self.write(|identity| {
+            if let Some(loss) = identity.declaring.take() {
+                let known = identity.clone().next_start();
+                *identity = Identity { cluster: Some(loss.cluster), ..known };
+            }
+        })
     }
 
     /// Reads a small file of the directory.
@@ -230,6 +249,7 @@ impl Identity {
             starts: 1,
             incarnation: Incarnation(1),
             foreign_rest: false,
+            declaring: None,
         }
     }
 
@@ -252,6 +272,9 @@ impl Identity {
                 wanted: cluster_name.to_string(),
             });
         }
+        if self.declaring.is_some() {
+            return Err(DataDirError::Declaring { path: path.to_owned() });
+        }
         match (&self.name, name) {
             (Some(theirs), Some(wanted)) if theirs != wanted => Err(DataDirError::OtherNode {
                 path: path.to_owned(),
@@ -260,6 +283,24 @@ impl Identity {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// Locks a directory, and reads whose it is. One that has files of a node and no identity is
+/// refused.
+fn take(disk: &dyn Disk) -> Result<(Lock, Option<Identity>), DataDirError> {
+    let path = disk.path();
+    let lock = disk.lock().map_err(|error| DataDirError::locking(&path, error))?;
+    let known = clustron_wal::load(disk, IDENTITY, SMALL_BYTES_MAX);
+    if let Some(bytes) = known.map_err(|error| DataDirError::failed(&path, &error.into()))? {
+        let identity = codec::decode(&bytes);
+        let identity = identity.map_err(|e| DataDirError::damaged(&path, IDENTITY, &e))?;
+        return Ok((lock, Some(identity)));
+    }
+    let files = disk.list().map_err(|e| DataDirError::io(&path, "read", e))?;
+    match files.into_iter().find(|name| is_ours(name)) {
+        Some(file) => Err(DataDirError::NoIdentity { path, file }),
+        None => Ok((lock, None)),
     }
 }
 

@@ -327,8 +327,9 @@ impl fmt::Display for NodeInfo {
     }
 }
 
-/// The log index of the committed entry that made a node leader. Strictly rising: there is at most
-/// one leader per epoch, and a later leader always has a higher one. It is not the Raft term.
+/// The [log index](crate::Committed::index) of the committed entry that made a node leader.
+/// Strictly rising: there is at most one leader per epoch, and a later leader always has a higher
+/// one. It is not the Raft term.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]

@@ -85,6 +85,7 @@ mod metrics;
 mod opinion;
 mod outlook;
 mod reachability;
+pub mod recovery;
 mod roles;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{ClusterId, Epoch, Incarnation, Metadata, NodeId, NodeInfo};
 use crate::opinion::Opinion;
+use crate::recovery::Loss;
 use crate::time::Timestamp;
 
 /// The largest module command, in bytes. Larger state belongs in the data plane.
@@ -27,6 +28,9 @@ pub(crate) enum Command {
     Describe { node: NodeId, incarnation: Incarnation, revision: u64, metadata: Metadata },
     /// Commands of modules, applied one after the other.
     Batch(Vec<ModuleCommand>),
+    /// The cluster goes on without the nodes that it lost. Only [`recovery`](crate::recovery)
+    /// writes it, into the log of a node that does not run; no node ever proposes it.
+    DeclareLoss(Loss),
 }
 
 /// A command for a module's replicated state.

@@ -206,7 +206,8 @@ impl Control {
                 | Command::Activate { .. }
                 | Command::Admit { .. }
                 | Command::MarkDown { .. }
-                | Command::Batch(_),
+                | Command::Batch(_)
+                | Command::DeclareLoss(_),
             ) => false,
         };
         if !allowed || self.check_cluster(request.cluster).is_err() {

@@ -22,7 +22,8 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// See the module's documentation.
 pub(super) struct LogDisk {
     data: Arc<DataDir>,
-    local: Arc<Local>,
+    /// The node that writes; nobody while it does not run.
+    local: Option<Arc<Local>>,
     wal: Mutex<Wal>,
 }
 
@@ -37,7 +38,7 @@ impl LogDisk {
     /// Opens the log and reads it.
     pub(super) fn open(
         data: Arc<DataDir>,
-        local: Arc<Local>,
+        local: Option<Arc<Local>>,
     ) -> Result<(Self, Found), DataDirError> {
         let failed = |error: WalError| data.failed(error);
         let (vote, purged) = (load(&data, VOTE)?, load::<LogId>(&data, PURGED)?);
@@ -99,6 +100,11 @@ impl LogDisk {
         Ok(wal.append(first, records)?)
     }
 
+    /// The index that the next entry has to have.
+    pub(super) fn next_index(&self) -> u64 {
+        self.lock().next_index()
+    }
+
     pub(super) fn truncate(&self, from: u64) -> Result<(), DiskError> {
         Ok(self.lock().truncate(from)?)
     }
@@ -116,7 +122,7 @@ impl LogDisk {
 
     /// What is promised from here on, is promised as a node of its cluster.
     fn bind(&self) -> Result<(), DiskError> {
-        match self.local.cluster_id() {
+        match self.local.as_ref().and_then(|local| local.cluster_id()) {
             Some(cluster) => self.data.bind(cluster),
             None => Ok(()),
         }

@@ -46,7 +46,7 @@ impl Log {
         local: &Arc<Local>,
     ) -> Result<Self, DataDirError> {
         let (dir, local) = (data.clone(), local.clone());
-        let (disk, found) = data.call(move || LogDisk::open(dir, local)).await?;
+        let (disk, found) = data.call(move || LogDisk::open(dir, Some(local))).await?;
         let Found { vote, purged, entries } = found;
         let entries = entries.into_iter().map(|entry| (entry.log_id.index, entry)).collect();
         let inner = Inner { vote, committed: None, purged, entries };

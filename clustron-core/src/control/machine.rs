@@ -81,11 +81,14 @@ impl Machine {
 
     fn apply_command(&mut self, index: u64, command: Command) -> Response {
         let Command::Batch(commands) = command else {
+            if let Command::DeclareLoss(loss) = &command {
+                tracing::warn!(%loss, "the cluster goes on under a new id");
+            }
             let response = self.agreed.apply(index, command);
             self.shown.send_replace(Arc::new(self.agreed.clone()));
             return response;
         };
-        let mut touched = BTreeSet::new();
+        let (index, mut touched) = (self.agreed.index_of(index), BTreeSet::new());
         let answers = (0..).zip(commands).map(|(place, command)| {
             if let Some((name, _)) = self.modules.get_key_value(command.module.as_str()) {
                 touched.insert(*name);
@@ -196,8 +199,8 @@ impl Machine {
 
     /// Reads a snapshot without changing anything.
     fn decode(&self, meta: &SnapshotMeta, data: &Bytes) -> Result<States, Unusable> {
-        let index = meta.last_log_id.map_or(0, |id| id.index);
         let (agreed, states) = snapshot::split(data)?;
+        let index = agreed.index_of(meta.last_log_id.map_or(0, |id| id.index));
         if let Some(name) = self.modules.keys().find(|name| !states.contains_key(**name)) {
             // To go on with an old state at the new index would be to diverge unseen.
             return Err(Unusable::MissingModule((*name).to_owned()));

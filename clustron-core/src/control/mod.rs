@@ -3,7 +3,8 @@
 //! openraft is the consensus, and nothing outside this module names it. Around it stand our own
 //! parts: when to stand for election ([`campaign`]), what a leader does ([`reign`]), how commands
 //! come in ([`propose`], [`proposer`]), what applying them means ([`machine`], [`state`]) and how
-//! the result is read ([`read`]).
+//! the result is read ([`read`]). What is left of a cluster that lost its majority: [`loss`],
+//! [`survivor`].
 
 mod batch;
 mod campaign;
@@ -15,6 +16,7 @@ mod hand_over;
 mod handlers;
 mod log_disk;
 mod log_store;
+mod loss;
 mod machine;
 mod network;
 mod permit;
@@ -31,6 +33,7 @@ mod settings;
 mod snapshot;
 mod snapshot_file;
 mod state;
+mod survivor;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +52,7 @@ pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
 use handlers::Assembly;
 use log_store::Log;
+pub(crate) use loss::LOSSES_MAX;
 use machine::Machine;
 pub(crate) use machine::Modules;
 use network::{Answers, Peers};
@@ -64,6 +68,9 @@ pub use replicated::{Applied, Committed, Replicated, ReplicatedState};
 pub(crate) use rpc::{Join, JoinReply};
 use snapshot_file::SnapshotFile;
 pub(crate) use state::Agreed;
+pub(crate) use survivor::Survivor;
+#[cfg(test)]
+pub(crate) use survivor::fixture;
 use types::{Metrics, Raft};
 
 use crate::chance::Chance;
@@ -101,7 +108,8 @@ pub(crate) struct Control {
     /// Stands in the place of the log where the node's roles do not let it follow the log.
     following: Option<Arc<Following>>,
     agreed: watch::Receiver<Arc<Agreed>>,
-    applied_index: watch::Receiver<u64>,
+    /// How far this node has applied the log, by Raft's own count: see [`loss`].
+    log_applied: watch::Receiver<u64>,
     /// The epoch in which this node leads, from its own activation until it may no longer.
     leading: watch::Sender<Option<Epoch>>,
     pub(crate) outlook: Outlook,
@@ -175,9 +183,9 @@ impl Control {
         let (Storage { log, snapshots }, permit) = (storage, Permit::default());
         let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
         let applied_tx = watch::Sender::new(0);
-        let (agreed, applied_index) = (agreed_tx.subscribe(), applied_tx.subscribe());
+        let (agreed, log_applied) = (agreed_tx.subscribe(), applied_tx.subscribe());
         let leading = watch::Sender::new(None);
-        let watched = (applied_index.clone(), leading.subscribe());
+        let watched = (log_applied.clone(), leading.subscribe());
         let recency = Recency::new(local.id, chance.seed(), answers.clone(), watched.0, watched.1);
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
@@ -229,7 +237,7 @@ impl Control {
             answers,
             following,
             agreed,
-            applied_index,
+            log_applied,
             leading,
             outlook,
             missed: watch::Sender::default(),
@@ -295,10 +303,6 @@ impl Control {
 
     pub(crate) fn leading(&self) -> watch::Receiver<Option<Epoch>> {
         self.leading.subscribe()
-    }
-
-    pub(crate) fn applied_index(&self) -> u64 {
-        *self.applied_index.borrow()
     }
 
     /// Changes whenever the log or a snapshot gets on here.

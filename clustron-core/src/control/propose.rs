@@ -213,7 +213,8 @@ impl Control {
         }
         match tokio::time::timeout_at(until, self.raft.client_write(command)).await {
             Ok(Ok(written)) => {
-                Ok(Proposed::Applied { index: written.log_id.index, response: written.data })
+                let index = self.index_of(written.log_id.index);
+                Ok(Proposed::Applied { index, response: written.data })
             }
             // Most likely the entry was never appended. But it may have been, and have been cut off
             // here by a later leader while another node still has it and can yet commit it.

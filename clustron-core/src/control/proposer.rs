@@ -17,15 +17,15 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use openraft::raft::ClientWriteResult;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
-use super::Control;
 use super::batch::{Batch, Ticket, Waiting};
 use super::command::{Command, ModuleCommand, Response};
 use super::propose::ProposeError;
 use super::rpc::Proposed;
 use super::types::{LogId, TypeConfig};
+use super::{Agreed, Control};
 use crate::metrics::CoreMetrics;
 
 /// Entries that may be under way at the same time. Measured with 256 callers at three nodes, in
@@ -326,7 +326,7 @@ impl Control {
                 // their commands stood in the queue. Only its end fails this, and drops the
                 // answers.
                 if let Ok(written) = self.raft.client_write_ff(Command::Batch(commands)).await {
-                    in_flight.push(deliver(written, answers));
+                    in_flight.push(deliver(written, answers, self.agreed()));
                 }
             }
             tokio::select! {
@@ -354,11 +354,13 @@ impl Control {
 async fn deliver<E>(
     written: impl Future<Output = Result<ClientWriteResult<TypeConfig>, E>>,
     answers: Vec<oneshot::Sender<Result<Proposed, Untouched>>>,
+    agreed: watch::Receiver<Arc<Agreed>>,
 ) {
     // That Raft refused it does not say that it will not be applied: see `propose_here`. Whoever is
     // not told anything takes it for unknown.
     let Ok(Ok(written)) = written.await else { return };
-    let (index, Response::Batch(replies)) = (written.log_id.index, written.data) else { return };
+    let (at, Response::Batch(replies)) = (written.log_id.index, written.data) else { return };
+    let index = agreed.borrow().index_of(at);
     for (answer, reply) in answers.into_iter().zip(replies) {
         let response = reply.map_or_else(Response::Rejected, Response::Module);
         // Nobody may be waiting for it any more.

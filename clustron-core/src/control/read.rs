@@ -94,9 +94,9 @@ impl Control {
         let until = Instant::now() + deadline;
         let confirmed = self.unless_ended(tokio::time::timeout_at(until, self.read_index()));
         let index = confirmed.await?.map_err(|_elapsed| ProposeError::NoLeader(deadline))?;
-        match self.wait_applied(index, until).await {
-            Err(ProposeError::Behind { .. }) => Err(ProposeError::NoLeader(deadline)),
-            waited => waited,
+        match self.wait_log(until, |applied| applied >= index).await? {
+            true => Ok(()),
+            false => Err(ProposeError::NoLeader(deadline)),
         }
     }
 
@@ -107,14 +107,36 @@ impl Control {
         until: Instant,
     ) -> Result<(), ProposeError> {
         self.check_log()?;
-        let mut applied = self.applied_index.clone();
-        let reached = tokio::time::timeout_at(until, applied.wait_for(|at| *at >= index));
+        match self.wait_log(until, |applied| self.index_of(applied) >= index).await? {
+            true => Ok(()),
+            false => Err(ProposeError::Behind { wanted: index, applied: self.applied_index() }),
+        }
+    }
+
+    /// How far this node has applied the log, as everybody counts.
+    pub(crate) fn applied_index(&self) -> u64 {
+        let applied = *self.log_applied.borrow();
+        self.index_of(applied)
+    }
+
+    /// What a place of the log that is applied here is called outside.
+    pub(super) fn index_of(&self, log_index: u64) -> u64 {
+        self.agreed.borrow().index_of(log_index)
+    }
+
+    /// Waits until the place up to which this node has applied the log is a wanted one, by Raft's
+    /// own count. Gives false at the deadline.
+    async fn wait_log(
+        &self,
+        until: Instant,
+        mut wanted: impl FnMut(u64) -> bool,
+    ) -> Result<bool, ProposeError> {
+        let mut applied = self.log_applied.clone();
+        let reached = tokio::time::timeout_at(until, applied.wait_for(|at| wanted(*at)));
         match self.unless_ended(reached).await? {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => Ok(true),
             Ok(Err(_)) => Err(ProposeError::NotRunning),
-            Err(_elapsed) => {
-                Err(ProposeError::Behind { wanted: index, applied: self.applied_index() })
-            }
+            Err(_elapsed) => Ok(false),
         }
     }
 

@@ -209,6 +209,14 @@ impl Control {
     }
 
     async fn readmit(&self) {
+        // The node speaks of itself, and there may be nobody else to tell it that it has to go
+        // beyond what the view knows of it.
+        let starts = self.local.starts;
+        if let Some(record) = self.agreed_now().view.node(self.local.id)
+            && (record.info.starts < starts || record.state != NodeState::Alive)
+        {
+            self.local.raise_incarnation(record.info.incarnation.next());
+        }
         let admit = Command::Admit { node: self.local.node(), at: self.clock.now() };
         if let Err(error) = self.propose_here(admit, CHANGE_DEADLINE).await {
             tracing::warn!(%error, "the leader is not in its own view");

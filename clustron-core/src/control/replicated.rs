@@ -41,8 +41,9 @@ impl Applied {
 pub struct Committed<R> {
     /// What applying it answered.
     pub reply: R,
-    /// The log index of its entry: a read [`AtLeast`](super::Consistency::AtLeast) this sees it, at
-    /// any node.
+    /// The log index of its entry, which rises from entry to entry, also where a loss was
+    /// [declared](crate::recovery): a read [`AtLeast`](super::Consistency::AtLeast) this sees it,
+    /// at any node.
     pub index: u64,
 }
 

@@ -59,7 +59,8 @@ fn save(data: &DataDir, snapshot: &Snapshot) -> Result<(), DiskError> {
     Ok(())
 }
 
-fn load(data: &DataDir) -> Result<Option<Snapshot>, DataDirError> {
+/// The snapshot that a data directory holds.
+pub(super) fn load(data: &DataDir) -> Result<Option<Snapshot>, DataDirError> {
     let failed = |error: FileError| data.failed(error);
     let Some(reader) = FileReader::open(data.disk().as_ref(), SNAPSHOT).map_err(failed)? else {
         return Ok(None);

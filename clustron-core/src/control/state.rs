@@ -10,6 +10,7 @@ use super::command::{Command, Rejection, Removed, Response};
 use crate::identity::{ClusterId, Epoch, NodeId};
 use crate::messaging::Process;
 use crate::opinion::Removal;
+use crate::recovery::Loss;
 use crate::roles;
 use crate::view::{Activation, NodeState, View};
 
@@ -32,6 +33,10 @@ pub(crate) struct Agreed {
     pub(crate) forgotten: VecDeque<(u64, NodeId)>,
     /// The log index of the last forgetting that itself is not remembered.
     pub(crate) forgotten_until: u64,
+    /// How often a loss was declared.
+    pub(crate) leaps: u64,
+    /// The latest of these losses, the latest last.
+    pub(crate) losses: VecDeque<Loss>,
 }
 
 impl Agreed {
@@ -55,7 +60,7 @@ impl Agreed {
         }
     }
 
-    fn forgot(&mut self, index: u64, nodes: impl IntoIterator<Item = NodeId>) {
+    pub(super) fn forgot(&mut self, index: u64, nodes: impl IntoIterator<Item = NodeId>) {
         self.forgotten.extend(nodes.into_iter().map(|node| (index, node)));
         while self.forgotten.len() > FORGOTTEN_REMEMBERED {
             if let Some((index, _)) = self.forgotten.pop_front() {
@@ -64,15 +69,16 @@ impl Agreed {
         }
     }
 
-    /// Applies one entry. Commands of modules are not for here.
-    pub(crate) fn apply(&mut self, index: u64, command: Command) -> Response {
-        match self.try_apply(index, command) {
+    /// Applies the entry at this place of the log. Commands of modules are not for here.
+    pub(crate) fn apply(&mut self, log_index: u64, command: Command) -> Response {
+        match self.try_apply(log_index, command) {
             Ok(()) => Response::Done,
             Err(rejection) => Response::Rejected(rejection),
         }
     }
 
-    fn try_apply(&mut self, index: u64, command: Command) -> Result<(), Rejection> {
+    fn try_apply(&mut self, log_index: u64, command: Command) -> Result<(), Rejection> {
+        let index = self.index_of(log_index);
         match command {
             Command::Bootstrap { cluster, nodes, at } => {
                 if let Some(cluster) = self.cluster {
@@ -162,6 +168,7 @@ impl Agreed {
                     return Err(Rejection::StaleRevision { node, stale: revision, current });
                 }
             }
+            Command::DeclareLoss(loss) => self.declare_loss(log_index, loss)?,
             Command::Batch(commands) => {
                 let module = commands.into_iter().map(|command| command.module).next();
                 return Err(Rejection::UnknownModule { module: module.unwrap_or_default() });

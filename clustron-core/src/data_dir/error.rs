@@ -50,6 +50,15 @@ pub enum DataDirError {
         /// What was configured.
         wanted: String,
     },
+    /// The loss of a majority was about to be declared for it, and that has not come to its end.
+    #[error(
+        "in data directory {path:?} a loss of the majority was being declared, and that has not \
+         ended: declare it again, which goes on where it stopped"
+    )]
+    Declaring {
+        /// The directory.
+        path: PathBuf,
+    },
     /// There are files of a node in it, but not the one that says which node.
     #[error(
         "data directory {path:?} has {file:?} but no identity: it is incomplete. Restore what was \

@@ -106,7 +106,8 @@ pub enum Refusal {
     /// The names agree but the clusters were bootstrapped apart.
     #[error(
         "{acceptor} is in cluster id {acceptor_id}, {initiator} in cluster id {initiator_id}: two \
-         clusters never merge; stop one of them and start its nodes as new ones"
+         clusters never merge; stop one of them, move its nodes' data directories away if they have \
+         any, and start them as new ones"
     )]
     OtherClusterId {
         /// The node that was connected to.

@@ -18,6 +18,7 @@ mod permits;
 mod proposing;
 mod reach;
 mod reading;
+mod recovery;
 mod roles;
 mod rolling;
 mod snapshots;

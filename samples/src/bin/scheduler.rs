@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use clustron_samples::scheduler::{demo, node};
+use clustron_samples::scheduler::{demo, node, recover};
 
 /// Jobs that run on through the death of the leader.
 #[derive(Debug, Parser)]
@@ -30,6 +30,9 @@ struct Arguments {
 enum Command {
     /// Run one node until it is interrupted.
     Node(node::Arguments),
+    /// Look at a data directory at rest and, when the majority is lost for good, make its node a
+    /// cluster of its own.
+    Recover(recover::Arguments),
 }
 
 fn seconds() -> clap::builder::RangedU64ValueParser {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         let result = runtime.block_on(async {
             match arguments.command {
                 Some(Command::Node(arguments)) => node::run(arguments).await.map(|()| true),
+                Some(Command::Recover(arguments)) => recover::run(&arguments).map(|()| true),
                 None => {
                     let seconds = Duration::from_secs(arguments.seconds);
                     demo::run(seconds, Duration::from_secs(arguments.kill_after)).await

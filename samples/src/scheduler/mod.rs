@@ -4,6 +4,7 @@ pub mod demo;
 mod jobs;
 mod ledger;
 pub mod node;
+pub mod recover;
 mod verdict;
 
 pub use ledger::{LedgerWriter, attempts_path};

@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "clustron-core/src/control/batch.rs",
     "clustron-core/src/control/command.rs",
     "clustron-core/src/control/freshness.rs",
+    "clustron-core/src/control/loss.rs",
     "clustron-core/src/control/state.rs",
     "clustron-core/src/cut.rs",
     "clustron-core/src/looks.rs",

@@ -1,5 +1,9 @@
 //! Three etcd processes on loopback with etcd's default times and its default durability.
 
+mod grpc;
+mod http;
+
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::http::Http;
+pub(crate) use self::grpc::Puts;
+use self::http::Http;
 use crate::process::Tied;
 
 /// How often the survivors are asked who leads. Half of it is the mean error of a time.
@@ -22,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 /// The name and version of the etcd on the search path, if there is one.
-pub(super) fn version() -> Option<String> {
+pub(crate) fn version() -> Option<String> {
     let output = Command::new("etcd").arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let number = text.lines().find_map(|line| line.strip_prefix("etcd Version: "))?;
@@ -30,7 +35,7 @@ pub(super) fn version() -> Option<String> {
 }
 
 /// Three members. Dropping the value kills them and deletes their data.
-pub(super) struct Group {
+pub(crate) struct Group {
     members: Vec<Member>,
     peers: String,
     folder: TempDir,
@@ -55,8 +60,15 @@ struct Status {
 
 impl Group {
     /// Starts all three.
-    pub(super) fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("no folder for etcd's data")?;
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// Starts all three with their data in a new folder of this one.
+    pub(crate) fn start_in(parent: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(parent);
+        let folder =
+            folder.with_context(|| format!("no folder for etcd in {}", parent.display()))?;
         let addrs: Vec<String> = free_addrs(6)?.iter().map(ToString::to_string).collect();
         let names = ["etcd-1", "etcd-2", "etcd-3"];
         let peer = |(name, addr): (&str, &String)| format!("{name}=http://{addr}");
@@ -75,9 +87,14 @@ impl Group {
         Ok(Self { members, peers, folder })
     }
 
+    /// Where clients find the members, in the order of their places.
+    pub(crate) fn client_addrs(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.client_addr.as_str())
+    }
+
     /// Waits until all three answer, name the same leader and say that they are healthy. Gives the
     /// leader's place.
-    pub(super) async fn wait_until_healthy(&mut self, patience: Duration) -> anyhow::Result<usize> {
+    pub(crate) async fn wait_until_healthy(&mut self, patience: Duration) -> anyhow::Result<usize> {
         let until = Instant::now() + patience;
         loop {
             if let Some(leader) = self.healthy_leader().await {
@@ -90,7 +107,7 @@ impl Group {
 
     /// Kills the leader, waits until a survivor names another, and starts the dead one again with
     /// its data. Gives the time from the kill to the answer.
-    pub(super) async fn kill_leader(
+    pub(crate) async fn kill_leader(
         &mut self,
         place: usize,
         patience: Duration,
