@@ -310,6 +310,9 @@ impl ClusterBuilder {
                 }
                 Err(error) => {
                     cluster.end().await;
+                    if let (StartError::OldState(_), Some(data)) = (&error, &data) {
+                        data.take_back_start().map_err(|error| data.failed(error))?;
+                    }
                     return Err(error);
                 }
             }

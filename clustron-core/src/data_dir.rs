@@ -35,6 +35,8 @@ pub use error::DataDirError;
 pub(crate) use error::DiskError;
 
 const IDENTITY: &str = "identity";
+/// What a first start leaves that ends while it writes the identity: nobody has seen that one.
+const IDENTITY_DRAFT: &str = "identity.new";
 pub(crate) const VOTE: &str = "vote";
 pub(crate) const PURGED: &str = "purged";
 pub(crate) const SNAPSHOT: &str = "snapshot";
@@ -143,6 +145,12 @@ impl DataDir {
             }
             None => self.write(|identity| identity.cluster = Some(cluster)),
         }
+    }
+
+    /// The cluster knows a later process of this node, so this start did not happen. Were it counted,
+    /// the next one could pass for a newer one than that process.
+    pub(crate) fn take_back_start(&self) -> Result<(), DiskError> {
+        self.write(|identity| identity.starts = identity.starts.saturating_sub(1))
     }
 
     /// Gives the identity up, and everything that was promised under it, for a new one. Only where
@@ -298,7 +306,7 @@ fn take(disk: &dyn Disk) -> Result<(Lock, Option<Identity>), DataDirError> {
         return Ok((lock, Some(identity)));
     }
     let files = disk.list().map_err(|e| DataDirError::io(&path, "read", e))?;
-    match files.into_iter().find(|name| is_ours(name)) {
+    match files.into_iter().find(|name| is_ours(name) && name != IDENTITY_DRAFT) {
         Some(file) => Err(DataDirError::NoIdentity { path, file }),
         None => Ok((lock, None)),
     }

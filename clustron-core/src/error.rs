@@ -32,6 +32,10 @@ pub enum StartError {
     /// The cluster does not take the node in. The reason names both sides; a person must act.
     #[error("refused: {0}")]
     Refused(String),
+    /// The data directory is an old copy: the cluster has seen a later process of this node. A
+    /// person must act.
+    #[error("refused: {0}")]
+    OldState(String),
     /// The same module was installed twice.
     #[error("module {0:?} is installed twice")]
     ModuleTwice(&'static str),

@@ -362,8 +362,17 @@ impl Formation {
         }
     }
 
-    /// When everybody who could be asked has refused, a person must look at it.
+    /// When everybody who could be asked has refused, a person must look at it; and when anybody
+    /// knows a later process of this node.
     fn check_refusals(&self, seeds: &BTreeMap<String, Seed>) -> Result<(), StartError> {
+        let me = self.local.node().to_string();
+        for seed in seeds.values() {
+            if let Seed::Failed { refusal: Some(why @ Refusal::OldState { node, .. }), .. } = seed
+                && *node == me
+            {
+                return Err(StartError::OldState(why.to_string()));
+            }
+        }
         let mut refusal = None;
         for seed in seeds.values() {
             match seed {

@@ -10,8 +10,9 @@ use crate::identity::{Epoch, Incarnation, Metadata, NodeId, NodeInfo, NodeName, 
 use crate::opinion::Removal;
 use crate::time::Timestamp;
 
-/// Nodes that have gone and are still remembered; the longest gone is forgotten first. No entry of
-/// the log takes out more than this, so nobody is forgotten by the entry that takes it out.
+/// Nodes that have gone and are still remembered; the longest gone is forgotten first. No leader
+/// takes out more than this in one entry of the log, so nobody is forgotten by the entry that takes
+/// it out, but for the many that may go with a declared loss.
 pub(crate) const GONE_REMEMBERED: usize = 256;
 
 /// Where a node stands in the agreed view. Suspicion is a local hint and never stands here.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
+use tokio::sync::watch;
 
 use super::command::{Command, ModuleCommand};
 use super::log_disk::{Found, LogDisk, record};
@@ -29,6 +30,8 @@ pub(crate) struct Log {
     inner: Arc<Mutex<Inner>>,
     /// Where it is written first, if it is to survive the process.
     disk: Option<Arc<LogDisk>>,
+    /// Up to where a snapshot on disk stands for the entries.
+    snapshot: Option<watch::Receiver<Option<LogId>>>,
 }
 
 #[derive(Default)]
@@ -50,7 +53,13 @@ impl Log {
         let Found { vote, purged, entries } = found;
         let entries = entries.into_iter().map(|entry| (entry.log_id.index, entry)).collect();
         let inner = Inner { vote, committed: None, purged, entries };
-        Ok(Self { inner: Arc::new(Mutex::new(inner)), disk: Some(Arc::new(disk)) })
+        let disk = Some(Arc::new(disk));
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), disk, snapshot: None })
+    }
+
+    /// Gives nothing up before the snapshot on disk, which reaches up to there, stands for it.
+    pub(crate) fn behind(self, snapshot: watch::Receiver<Option<LogId>>) -> Self {
+        Self { snapshot: Some(snapshot), ..self }
     }
 
     /// Whether the log holds, or has held, the entry that made the cluster real.
@@ -190,6 +199,12 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        if let Some(snapshot) = &mut self.snapshot {
+            // openraft has an arriving snapshot installed beside this and does not wait for it. Its
+            // machine lets go of the file when it has failed.
+            let durable = snapshot.wait_for(|saved| *saved >= Some(upto)).await;
+            durable.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;
+        }
         if let Some(disk) = &self.disk {
             let purged = disk.call(move |disk| disk.purge(upto)).await;
             purged.map_err(|error| StorageIOError::write_logs(AnyError::error(error)))?;

@@ -163,8 +163,9 @@ pub(crate) struct Storage {
 impl Storage {
     /// What a data directory holds.
     pub(crate) async fn open(data: &Arc<DataDir>, local: &Arc<Local>) -> Result<Self, StartError> {
-        let log = Log::open(data, local).await?;
-        Ok(Self { log, snapshots: Some(SnapshotFile::new(data.clone())) })
+        let snapshots = SnapshotFile::new(data.clone());
+        let log = Log::open(data, local).await?.behind(snapshots.saved());
+        Ok(Self { log, snapshots: Some(snapshots) })
     }
 
     /// Whether the cluster is known to have become real.

@@ -59,6 +59,11 @@ impl Control {
     /// Runs the rounds for those who wait for one, until the node ends.
     pub(super) async fn keep_reading(self: Arc<Self>) {
         let confirm = self.reads.confirm.run(|| async {
+            // Raft lets a leader that was started again lead on in its term, and does not know then
+            // what it had committed before. The activation comes after all of that.
+            if self.leading.borrow().is_none() {
+                return None;
+            }
             self.metrics.read_rounds.inc();
             let confirmed = self.raft.get_read_log_id().await;
             confirmed.ok().map(|(index, _applied)| index.map_or(0, |id| id.index))

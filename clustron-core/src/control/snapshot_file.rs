@@ -2,28 +2,38 @@
 //! the log give up the entries that it stands for.
 
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use clustron_wal::{FileError, FileReader, FileWriter};
 use openraft::{AnyError, StorageIOError};
+use tokio::sync::watch;
 
-use super::types::{Snapshot, SnapshotMeta, StorageError};
+use super::types::{LogId, Snapshot, SnapshotMeta, StorageError};
 use crate::codec;
 use crate::data_dir::{DataDir, DataDirError, DiskError, SNAPSHOT, encoded};
 
 /// The largest description of a snapshot, in bytes: a handful of numbers and the group's nodes.
 const META_BYTES_MAX: usize = 16 << 20;
 
-/// See the module's documentation.
+/// See the module's documentation. Clones are the same file.
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotFile {
     data: Arc<DataDir>,
+    /// Up to where the one on disk reaches.
+    saved: watch::Sender<Option<LogId>>,
+    /// Held by who writes: one is built beside the log's other work, and another may arrive.
+    writing: Arc<Mutex<()>>,
 }
 
 impl SnapshotFile {
     pub(crate) fn new(data: Arc<DataDir>) -> Self {
-        Self { data }
+        Self { data, saved: watch::Sender::default(), writing: Arc::default() }
+    }
+
+    /// Up to where the snapshot on disk reaches.
+    pub(crate) fn saved(&self) -> watch::Receiver<Option<LogId>> {
+        self.saved.subscribe()
     }
 
     /// What the snapshot says cannot be.
@@ -33,14 +43,25 @@ impl SnapshotFile {
 
     pub(crate) async fn load(&self) -> Result<Option<Snapshot>, DataDirError> {
         let data = self.data.clone();
-        self.data.call(move || load(&data)).await
+        let loaded = self.data.call(move || load(&data)).await?;
+        self.saved.send_replace(loaded.as_ref().and_then(|snapshot| snapshot.meta.last_log_id));
+        Ok(loaded)
     }
 
-    /// Durable on return.
+    /// Durable on return. One that reaches no further than that on disk is left out.
     pub(crate) async fn save(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
         let (data, signature) = (self.data.clone(), snapshot.meta.signature());
-        let snapshot = snapshot.clone();
-        let saved = self.data.call(move || save(&data, &snapshot)).await;
+        let (snapshot, this) = (snapshot.clone(), self.clone());
+        let save = move || {
+            let _alone = this.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = snapshot.meta.last_log_id;
+            if *this.saved.borrow() < last {
+                save(&data, &snapshot)?;
+                this.saved.send_replace(last);
+            }
+            Ok::<_, DiskError>(())
+        };
+        let saved = self.data.call(save).await;
         saved.map_err(|error| {
             StorageIOError::write_snapshot(Some(signature), AnyError::error(error)).into()
         })
@@ -81,3 +102,6 @@ fn take_meta(content: &mut Bytes) -> Option<Bytes> {
     let length = content.try_get_u32_le().ok()? as usize;
     (length <= META_BYTES_MAX && length <= content.len()).then(|| content.split_to(length))
 }
+
+#[cfg(test)]
+mod tests;

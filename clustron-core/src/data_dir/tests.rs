@@ -121,3 +121,24 @@ fn an_identity_that_is_given_up_takes_its_promises_along_wherever_it_is_cut_off(
         assert_eq!(data.identity().node == old, vote.is_some(), "cut off at step {step}");
     }
 }
+
+#[test]
+fn a_first_start_that_is_cut_off_anywhere_can_be_repeated() {
+    let steps = {
+        let disk = SimDisk::new(1);
+        drop(open(&disk));
+        disk.operations()
+    };
+    for (step, power_cut) in (1..=steps).flat_map(|step| [(step, false), (step, true)]) {
+        let disk = SimDisk::new(step);
+        disk.crash_after(step);
+        open_as(&disk, "orders", Some("a")).unwrap_err();
+        if power_cut {
+            disk.crash()
+        } else {
+            disk.kill()
+        }
+        let again = open_as(&disk, "orders", Some("a"));
+        assert!(again.is_ok(), "cut off at step {step}: {}", again.unwrap_err());
+    }
+}
