@@ -10,8 +10,8 @@ const EXACT_BITS: u32 = 8;
 
 /// Counts of latencies. What it says of one is at most 1 % below what was recorded.
 ///
-/// A histogram of the kind that is fine where values are small and coarse where they are large, as a
-/// slide rule is: microseconds with eight leading bits. It adds up with those of other processes.
+/// A histogram of the kind that is fine where values are small and coarse where they are large, as
+/// a slide rule is: microseconds with eight leading bits. It adds up with those of other processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latencies(BTreeMap<u64, u64>);
 

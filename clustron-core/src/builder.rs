@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(feature = "simulation")]
+use crate::data_dir::DiskBug;
+#[cfg(feature = "simulation")]
 use clustron_wal::SimDisk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -102,6 +104,8 @@ pub struct ClusterBuilder {
     chance: Arc<Chance>,
     #[cfg(feature = "simulation")]
     sim_disk: Option<SimDisk>,
+    #[cfg(feature = "simulation")]
+    disk_bug: Option<DiskBug>,
     modules: BTreeSet<String>,
     replicated: Modules,
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
@@ -132,6 +136,8 @@ impl ClusterBuilder {
             chance: Arc::new(Chance::from_os()),
             #[cfg(feature = "simulation")]
             sim_disk: None,
+            #[cfg(feature = "simulation")]
+            disk_bug: None,
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
             services: Mutex::default(),
@@ -197,6 +203,14 @@ impl ClusterBuilder {
     #[must_use]
     pub fn sim_disk(mut self, disk: SimDisk) -> Self {
         self.sim_disk = Some(disk);
+        self
+    }
+
+    /// A deliberate defect of how the node keeps its state on a [simulated disk](Self::sim_disk).
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn disk_bug(mut self, bug: Option<DiskBug>) -> Self {
+        self.disk_bug = bug;
         self
     }
 

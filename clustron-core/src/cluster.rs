@@ -113,7 +113,7 @@ impl Cluster {
     /// When the others could not confirm in time. The node has ended in any case.
     pub async fn shutdown(self, deadline: Duration) -> Result<(), ShutdownError> {
         let inner = &self.handle.inner;
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         // First the leadership, so that no job anywhere waits for this node's to finish.
         let led = inner.hand_over(deadline / 4).await;
         let heard_of_by =
@@ -333,7 +333,7 @@ impl ClusterHandle {
     /// [`ProposeError::Behind`] when it had not come so far before the deadline;
     /// [`ProposeError::NoLog`] at a node whose roles do not let it follow the log.
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> Result<(), ProposeError> {
-        self.inner.control.wait_applied(index, Instant::now() + deadline).await
+        self.inner.control.wait_applied(index, crate::tasks::until(deadline)).await
     }
 
     /// How old this node's copy of replicated state may be: everything that was acknowledged to

@@ -17,6 +17,7 @@
 //! is used only while there is nothing else in it, and why an identity that is given up takes all
 //! the rest along.
 
+mod bug;
 mod error;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeName};
 use crate::recovery::Loss;
 
+pub use bug::DiskBug;
 pub use error::DataDirError;
 pub(crate) use error::DiskError;
 
@@ -70,7 +72,7 @@ pub(crate) enum Calls {
     /// In place, after as long as the disk is said to take. For simulated disks, whose order of
     /// events must not depend on threads.
     #[cfg(feature = "simulation")]
-    InPlace(Arc<dyn Fn() -> std::time::Duration + Send + Sync>),
+    InPlace { latency: Arc<dyn Fn() -> std::time::Duration + Send + Sync>, bug: Option<DiskBug> },
 }
 
 /// A directory that this process has taken for itself.
@@ -97,11 +99,11 @@ impl DataDir {
             None => Identity::new(cluster_name, name, chance),
             Some(identity) => {
                 identity.check(&path, cluster_name, name)?;
-                identity.next_start()
+                if calls.has(DiskBug::StartNotCounted) { identity } else { identity.next_start() }
             }
         };
         let dir = Self { disk, calls, identity: Mutex::new(identity), _lock: lock };
-        if dir.identity().foreign_rest {
+        if dir.identity().foreign_rest || dir.has(DiskBug::IdentityOutlivesLog) {
             dir.clear().map_err(failed)?;
         }
         // Nobody must see this start before it is on disk: the next one counts from it.
@@ -147,8 +149,8 @@ impl DataDir {
         }
     }
 
-    /// The cluster knows a later process of this node, so this start did not happen. Were it counted,
-    /// the next one could pass for a newer one than that process.
+    /// The cluster knows a later process of this node, so this start did not happen. Were it
+    /// counted, the next one could pass for a newer one than that process.
     pub(crate) fn take_back_start(&self) -> Result<(), DiskError> {
         self.write(|identity| identity.starts = identity.starts.saturating_sub(1))
     }
@@ -206,7 +208,7 @@ impl DataDir {
                 },
             },
             #[cfg(feature = "simulation")]
-            Calls::InPlace(latency) => {
+            Calls::InPlace { latency, .. } => {
                 let latency = latency();
                 if !latency.is_zero() {
                     tokio::time::sleep(latency).await;

@@ -108,7 +108,7 @@ impl ClusterHandle {
             let (from, to) = (roles::listed(&before.roles), roles::listed(&wanted.roles));
             return Err(DescribeError::OtherKind { from, to });
         }
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let mut node = before.clone();
         if wanted != before.metadata() {
             if inner.control.agreed_now().view.is_last_member(before.id, &wanted) {

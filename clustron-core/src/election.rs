@@ -39,10 +39,14 @@ pub(crate) struct Timing {
     pub(crate) round: Duration,
 }
 
-/// How far a node's log reaches, compared as Raft does: term of the last entry, then its index.
+/// How far a node's log reaches, compared as Raft does: term and leader of the last entry, then its
+/// index. Two leaders can be elected in one term here, and the one with the higher id counts as the
+/// later. Whoever left that out could take the log for longer that Raft takes for shorter, and then
+/// neither of two voters would ever be elected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub(crate) struct LogEnd {
     pub(crate) term: u64,
+    pub(crate) leader: NodeId,
     pub(crate) index: u64,
 }
 
@@ -145,6 +149,11 @@ impl Election {
     }
 
     pub(crate) fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+        if self.take_over && now >= self.asked_at + self.timing.silence {
+            // The leader has given up waiting and goes on, and must not be unseated at any later
+            // time by somebody who has not heard so.
+            (self.vacant, self.take_over) = (false, false);
+        }
         match input {
             Input::Voters(groups) => {
                 self.voters = groups.iter().flatten().copied().collect();

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use clustron_wal::SimDisk;
+
 use crate::chance::Chance;
 use crate::control::{Agreed, Command, Removed, Response};
 use crate::cut;
+pub use crate::data_dir::DiskBug;
 pub use crate::looks::{Looks, Seen};
 use crate::membership::{Case, PeerState};
 use crate::opinion::Opinion;

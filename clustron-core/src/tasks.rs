@@ -4,8 +4,10 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -97,6 +99,12 @@ impl Tasks {
     pub(crate) fn panicked(&self) -> Option<String> {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// When a deadline passes. One that no clock reaches, such as [`Duration::MAX`], is far away.
+pub(crate) fn until(deadline: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    Instant::now() + deadline.min(FAR)
 }
 
 /// What a panic said, where it said it with text.

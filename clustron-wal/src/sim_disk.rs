@@ -28,12 +28,23 @@ use state::State;
 #[derive(Debug, Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// The only life of the machine in which this handle is of use, if it is bound to one.
+    life: Option<u64>,
 }
 
 impl SimDisk {
     /// An empty disk. What a crash leaves follows from the seed.
     pub fn new(seed: u64) -> Self {
-        Self { state: Arc::new(Mutex::new(State::new(seed))) }
+        Self { state: Arc::new(Mutex::new(State::new(seed))), life: None }
+    }
+
+    /// The same disk for one process: after the next [`SimDisk::crash`] or [`SimDisk::kill`] every
+    /// use of this handle as a [`Disk`] fails. Without it, what is left of a process that was ended
+    /// could still create, rename and remove files of the next one.
+    #[must_use]
+    pub fn boot(&self) -> Self {
+        let life = Some(self.state().life());
+        Self { state: self.state.clone(), life }
     }
 
     /// The power fails and comes back: what was not synced survives in pieces or not at all. Files
@@ -69,7 +80,7 @@ impl SimDisk {
 
     /// The next sync of a file fails as it does on Linux: what it should have made durable still
     /// reads as if it were there, later syncs succeed without it, and a crash brings the old bytes
-    /// back.
+    /// back. Nothing fails for that any more after [`SimDisk::crash`] or [`SimDisk::kill`].
     pub fn fail_next_sync(&self) {
         self.state().fail_next_sync = true;
     }
@@ -123,7 +134,7 @@ impl SimDisk {
 
     /// A disk of its own with the same content: yesterday's, once this one has gone on.
     pub fn copy(&self) -> Self {
-        Self { state: Arc::new(Mutex::new(self.state().copy())) }
+        Self { state: Arc::new(Mutex::new(self.state().copy())), life: None }
     }
 
     /// Removes everything, durably. Files that are open are of no use any more.
@@ -145,6 +156,13 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state, for a call that a process makes.
+    fn of_process(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        state.check_life(self.life)?;
+        Ok(state)
+    }
+
     fn handle(&self, (life, inode): (u64, u64)) -> Box<dyn File> {
         Box::new(OpenFile { disk: self.clone(), life, inode })
     }
@@ -152,38 +170,38 @@ impl SimDisk {
 
 impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().names())
+        Ok(self.of_process()?.names())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
         check_name(name)?;
-        let opened = self.state().open(name)?;
+        let opened = self.of_process()?.open(name)?;
         Ok(self.handle(opened))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         check_name(name)?;
-        let created = self.state().create(name)?;
+        let created = self.of_process()?.create(name)?;
         Ok(self.handle(created))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_name(from)?;
         check_name(to)?;
-        self.state().rename(from, to)
+        self.of_process()?.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
-        self.state().remove(name)
+        self.of_process()?.remove(name)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.state().sync_directory()
+        self.of_process()?.sync_directory()
     }
 
     fn lock(&self) -> io::Result<Lock> {
-        let life = self.state().lock()?;
+        let life = self.of_process()?.lock()?;
         Ok(Box::new(Held { disk: self.clone(), life }))
     }
 

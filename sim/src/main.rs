@@ -25,7 +25,7 @@ usage: cargo xtask sim [--level pure|nodes] list
        cargo xtask sim [--level pure|nodes] --seeds A..B [--scenario NAME] [--jobs N] [--twice]
        cargo xtask sim sizes [--seeds N]             what membership costs at 3 to 1,000 nodes
        cargo xtask sim hour [--nodes N] [--seeds N] [--minutes N]  lost messages and starved nodes
-       cargo xtask sim flaws [--seeds N]             how soon deliberate defects are found";
+       cargo xtask sim [--level nodes] flaws [--seeds N]   how soon deliberate defects are found";
 
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         ["hour", ..] => hour::run(rest(1)),
         ["flaws", ..] => flaws::run(rest(1)),
         ["--level", "pure", ..] => Ok(pure(print).run(rest(2)).into()),
+        ["--level", "nodes", "flaws", ..] => flaws::of_nodes(rest(3)),
         ["--level", "nodes", ..] => Ok(nodes::runner(print).run(rest(2)).into()),
         ["--level", level, ..] => Err(format!("no level {level:?}; give pure or nodes")),
         [] | ["help" | "--help" | "-h", ..] => {

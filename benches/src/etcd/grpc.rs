@@ -1,6 +1,6 @@
-//! As much of gRPC as it takes to put a value into etcd: a unary call is one HTTP/2 stream, with one
-//! message each way and the outcome in the trailers. The gateway that speaks JSON would be measured
-//! as well, and costs etcd more than the put.
+//! As much of gRPC as it takes to put a value into etcd: a unary call is one HTTP/2 stream, with
+//! one message each way and the outcome in the trailers. The gateway that speaks JSON would be
+//! measured as well, and costs etcd more than the put.
 
 use std::time::Duration;
 
@@ -130,7 +130,8 @@ mod tests {
         assert_eq!(&framed(b"abc")[..], b"\0\0\0\0\x03abc");
     }
 
-    /// Answers one call as a server would, with this status. Gives what was sent and what came of it.
+    /// Answers one call as a server would, with this status. Gives what was sent and what came of
+    /// it.
     async fn answered_with(status: &'static str) -> (Bytes, anyhow::Result<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();

@@ -37,7 +37,9 @@ impl Ticks {
 
     /// The share of the time since then, from 0 to 1.
     fn busy_since(self, before: Self) -> f64 {
-        let [idle, all] = [self.idle - before.idle, self.all - before.all].map(|n| n as f64);
+        // The kernel's count of what waits for disks may fall.
+        let idle = self.idle.saturating_sub(before.idle) as f64;
+        let all = self.all.saturating_sub(before.all) as f64;
         if all > 0.0 { 1.0 - idle / all } else { 0.0 }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::ClusterBuilder;
 use crate::control::Storage;
-use crate::data_dir::{Calls, DataDir, DataDirError, Identity};
+use crate::data_dir::{Calls, DataDir, DataDirError, DiskBug, Identity};
 use crate::error::StartError;
 use crate::identity::{ClusterName, NodeName};
 use crate::local::Local;
@@ -46,8 +46,11 @@ impl ClusterBuilder {
     fn disk(&self) -> Result<Option<DiskCalls>, StartError> {
         #[cfg(feature = "simulation")]
         if let Some(disk) = &self.sim_disk {
+            let bug = self.disk_bug;
+            disk.lose_syncs(bug == Some(DiskBug::AcknowledgedBeforeSync));
             let (disk, knob) = (Arc::new(disk.clone()), disk.clone());
-            return Ok(Some((disk, Calls::InPlace(Arc::new(move || knob.latency())))));
+            let latency = Arc::new(move || knob.latency());
+            return Ok(Some((disk, Calls::InPlace { latency, bug })));
         }
         let Some(path) = &self.config.data_dir else { return Ok(None) };
         let disk = FileDisk::open(path).map_err(|e| DataDirError::io(path, "open", e))?;
@@ -75,7 +78,8 @@ impl ClusterBuilder {
         let Some(data) = data else { return Ok((local(None)?, Storage::default())) };
         let known = local(Some(data.identity()))?;
         let storage = Storage::open(data, &known).await?;
-        if known.cluster_id().is_none() || storage.knows_bootstrap() {
+        let keeps_id = data.has(DiskBug::IdentityOutlivesLog);
+        if known.cluster_id().is_none() || storage.knows_bootstrap() || keeps_id {
             return Ok((known, storage));
         }
         // It ended while its cluster was being founded, or before it had joined it. What it has

@@ -48,7 +48,7 @@ impl Control {
         to: Option<NodeId>,
         deadline: Duration,
     ) -> Result<NodeId, HandOverError> {
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let mut hint = None;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -111,7 +111,7 @@ impl Control {
 
     /// Hands over as the leader, and waits until the next one has activated its epoch.
     async fn hand_over_here(&self, to: Option<NodeId>, deadline: Duration) -> HandedOver {
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let epoch = *self.leading.borrow();
         let Some(epoch) = epoch else {
             let leader = self.raft_leader().filter(|leader| *leader != self.local.id);
@@ -154,7 +154,7 @@ impl Control {
 
     /// Lets the best voter take over, or another one where it does not, and gives who leads then.
     pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<NodeId, HandOverError> {
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let mut tried = BTreeSet::new();
         let mut failure = HandOverError::NoSuccessor;
         while let Some(successor) = self.successor(&tried) {

@@ -105,12 +105,21 @@ impl Control {
         Ok(false)
     }
 
+    /// Raft takes a message for that of the leader whose vote it carries, its own included.
+    fn check_leader(&self, from: NodeId, vote: Vote) -> Result<(), Refused> {
+        match vote.committed && vote.leader_id.voted_for() == Some(from) {
+            true => Ok(()),
+            false => Err(not_of_sender(from, vote)),
+        }
+    }
+
     async fn handle_append(
         self: Arc<Self>,
         from: NodeId,
         request: Append,
     ) -> Result<Appended, Refused> {
         self.check_cluster(request.cluster)?;
+        self.check_leader(from, request.rpc.vote)?;
         let in_touch = self.check_touch(request.rpc.vote, request.out_of_touch)?;
         let reply = self.raft.append_entries(request.rpc).await;
         let reply = reply.map_err(|e| Refused::Failed(e.to_string()))?;
@@ -131,6 +140,9 @@ impl Control {
         request: AskVote,
     ) -> Result<openraft::raft::VoteResponse<NodeId>, Refused> {
         self.check_cluster(request.cluster)?;
+        if request.rpc.vote.committed || request.rpc.vote.leader_id.voted_for() != Some(from) {
+            return Err(not_of_sender(from, request.rpc.vote));
+        }
         if let Some(permit) = request.permit {
             self.let_go_of_lease(from, permit, &request.rpc).await;
         }
@@ -149,8 +161,15 @@ impl Control {
                 "a snapshot of {bytes} bytes is larger than the {SNAPSHOT_BYTES_MAX} taken"
             )));
         }
-        // Only a leader that this node still follows keeps its faith.
-        if chunk.vote >= self.raft.metrics().borrow().vote && self.leader_in_touch() {
+        self.check_leader(from, chunk.vote)?;
+        let vote = self.raft.with_raft_state(|state| *state.vote_ref()).await;
+        let vote = vote.map_err(|e| Refused::Failed(e.to_string()))?;
+        if chunk.vote < vote {
+            // Whoever leads no more must not take the answer for a follower's: it would hold itself
+            // to be in touch with a majority for as long as a snapshot takes.
+            return Ok(ChunkReply::Installed { vote });
+        }
+        if self.leader_in_touch() {
             self.campaign.tell(Input::Heard(from));
         }
         let whole = {
@@ -303,4 +322,8 @@ impl Control {
         let membership = metrics.borrow().membership_config.clone();
         membership.membership().get_node(&leader)?.info.clone()
     }
+}
+
+fn not_of_sender(from: NodeId, vote: Vote) -> Refused {
+    Refused::Failed(format!("node {from} calls with the vote {vote}, which is not its own"))
 }

@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 
 use super::types::{Entry, LogId, Vote};
 use crate::codec;
-use crate::data_dir::{DataDir, DataDirError, DiskError, LOG_PREFIX, PURGED, VOTE, encoded};
+use crate::data_dir::{
+    DataDir, DataDirError, DiskBug, DiskError, LOG_PREFIX, PURGED, VOTE, encoded,
+};
 use crate::local::Local;
 
 /// A segment that is longer is followed by another. Space comes back in whole segments.
@@ -55,6 +57,9 @@ impl LogDisk {
                 "the last write of the control log had not ended, and was cut off"
             );
         }
+        if data.has(DiskBug::LastEntryLost) && wal.next_index() > wal.first_index() {
+            wal.truncate(wal.next_index() - 1).map_err(failed)?;
+        }
         let first = purged.map_or(0, |id| id.index + 1);
         if wal.next_index() < first {
             // The node ended between giving the entries up and going on behind them.
@@ -86,6 +91,9 @@ impl LogDisk {
 
     pub(super) fn save_vote(&self, vote: &Vote) -> Result<(), DiskError> {
         self.bind()?;
+        if self.data.has(DiskBug::VoteNotPersisted) {
+            return Ok(());
+        }
         self.data.store(VOTE, &encoded(vote)?)
     }
 
@@ -97,6 +105,14 @@ impl LogDisk {
         if first != wal.next_index() && !wal.is_new() {
             wal.reset(first)?;
         }
+        let next = wal.next_index();
+        if self.data.has(DiskBug::TruncatedEntriesReturn) && first < next {
+            let there = usize::try_from(next - first).unwrap_or(usize::MAX);
+            return match records.get(there..) {
+                Some(rest) if !rest.is_empty() => Ok(wal.append(next, rest)?),
+                Some(_) | None => Ok(()),
+            };
+        }
         Ok(wal.append(first, records)?)
     }
 
@@ -106,13 +122,18 @@ impl LogDisk {
     }
 
     pub(super) fn truncate(&self, from: u64) -> Result<(), DiskError> {
+        if self.data.has(DiskBug::TruncatedEntriesReturn) {
+            return Ok(());
+        }
         Ok(self.lock().truncate(from)?)
     }
 
     /// Gives up the entries up to a place, and notes the place first: what a crash leaves over is
     /// then passed over.
     pub(super) fn purge(&self, upto: LogId) -> Result<(), DiskError> {
-        self.data.store(PURGED, &encoded(&upto)?)?;
+        if !self.data.has(DiskBug::PurgeNotNoted) {
+            self.data.store(PURGED, &encoded(&upto)?)?;
+        }
         let mut wal = self.lock();
         if wal.next_index() <= upto.index {
             return Ok(wal.reset(upto.index + 1)?);

@@ -75,8 +75,7 @@ impl Log {
     pub(crate) fn end(&self) -> LogEnd {
         let inner = self.lock();
         let last = inner.entries.last_key_value().map(|(_, entry)| entry.log_id);
-        last.or(inner.purged)
-            .map_or(LogEnd::default(), |id| LogEnd { term: id.leader_id.term, index: id.index })
+        last.or(inner.purged).map_or(LogEnd::default(), LogEnd::from)
     }
 
     /// How many bytes its entries have, roughly.

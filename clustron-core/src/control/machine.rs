@@ -19,7 +19,7 @@ use super::types::{
     Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
 use crate::codec::CodecError;
-use crate::data_dir::DataDirError;
+use crate::data_dir::{DataDirError, DiskBug};
 use crate::tasks::Tasks;
 
 /// The modules of a node by name.
@@ -67,7 +67,10 @@ impl Machine {
     pub(crate) async fn open(mut self, file: SnapshotFile) -> Result<Self, DataDirError> {
         if let Some(Snapshot { meta, snapshot }) = file.load().await? {
             let states = self.decode(&meta, &snapshot);
-            let states = states.map_err(|error| file.damaged(&error))?;
+            let mut states = states.map_err(|error| file.damaged(&error))?;
+            if file.has(DiskBug::StateNotRestored) {
+                states.restored.clear();
+            }
             self.put(meta, snapshot, states);
         }
         self.file = Some(file);
@@ -110,7 +113,9 @@ impl Machine {
             let reason = format!("an entry has at most {BATCH_COMMANDS_MAX} commands");
             return Err(Rejection::Undecodable { module, reason });
         }
-        if let Some(epoch) = epoch {
+        if let Some(epoch) = epoch
+            && !self.has(DiskBug::StaleEpochAccepted)
+        {
             self.agreed.check_epoch(epoch)?;
         }
         let Some(replicated) = self.modules.get(module.as_str()) else {
@@ -156,6 +161,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
         if let Some(applied) = self.applied {
             self.applied_index.send_replace(applied.index);
+            // What panicked may be half applied here and whole elsewhere, or be applied after a
+            // start from disk: nobody is told that it was refused.
+            if self.tasks.panicked().is_some() {
+                return Err(StorageIOError::apply(applied, openraft::AnyError::error(Ended)).into());
+            }
         }
         Ok(responses)
     }
@@ -195,6 +205,10 @@ impl Machine {
     /// the node's next attempt to join.
     fn check_alive(&self) -> Result<(), Ended> {
         if self.tasks.is_cancelled() { Err(Ended) } else { Ok(()) }
+    }
+
+    fn has(&self, bug: DiskBug) -> bool {
+        self.file.as_ref().is_some_and(|file| file.has(bug))
     }
 
     /// Reads a snapshot without changing anything.
@@ -238,7 +252,12 @@ impl Machine {
         for (name, module) in self.modules.iter() {
             states.insert(*name, module.snapshot().map_err(|e| failed(&e))?);
         }
-        let data = snapshot::join(&self.agreed, &states).map_err(|e| failed(&e))?;
+        let mut data = snapshot::join(&self.agreed, &states).map_err(|e| failed(&e))?;
+        if let Some(before) = &self.snapshot
+            && self.has(DiskBug::SnapshotAheadOfState)
+        {
+            data = before.snapshot.as_ref().clone();
+        }
         let meta = SnapshotMeta {
             last_log_id: self.applied,
             last_membership: self.membership.clone(),

@@ -240,7 +240,11 @@ impl Peer {
             };
             let asked_at = Instant::now();
             let reply = self.ask(chunk, ttl).await?;
-            self.answers.note(self.target, asked_at);
+            // Whoever refuses for a higher vote follows another leader.
+            let refused = matches!(reply, ChunkReply::Installed { vote: theirs } if theirs > vote);
+            if !refused {
+                self.answers.note(self.target, asked_at);
+            }
             match reply {
                 ChunkReply::Installed { vote } => return Ok(SnapshotResponse::new(vote)),
                 ChunkReply::Continue { offset: next } => {

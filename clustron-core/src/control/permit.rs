@@ -62,10 +62,7 @@ impl Control {
         let vote = rpc.vote;
         let follows = permit.leader_id.term + 1 == vote.leader_id.term && !vote.committed;
         let stands = follows && vote.leader_id.voted_for() == Some(from);
-        let log_end = rpc.last_log_id.map_or(LogEnd::default(), |last| LogEnd {
-            term: last.leader_id.term,
-            index: last.index,
-        });
+        let log_end = rpc.last_log_id.map_or(LogEnd::default(), LogEnd::from);
         // Whoever cannot be elected here must not unseat anybody.
         if !stands || log_end < self.campaign.log_end() || !self.honours(permit).await {
             return;

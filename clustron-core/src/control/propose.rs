@@ -141,7 +141,7 @@ impl Control {
         proposal: &Proposal,
         deadline: Duration,
     ) -> Result<(u64, Response), ProposeError> {
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let mut hint = None;
         let mut overload: Option<Overload> = None;
         let mut pause = RETRY_AFTER;
@@ -204,7 +204,7 @@ impl Control {
         deadline: Duration,
     ) -> Result<Proposed, ProposeError> {
         // Closed while this node hands over; whoever waited then finds who leads.
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let Ok(_inside) = tokio::time::timeout_at(until, self.door.read()).await else {
             return Ok(Proposed::NotLeader { leader: None });
         };

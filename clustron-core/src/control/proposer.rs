@@ -253,7 +253,7 @@ impl Control {
             self.metrics.overloads.inc();
             return Ok(Proposed::Overloaded(overload));
         }
-        match self.proposer.propose(command, Instant::now() + deadline).await {
+        match self.proposer.propose(command, crate::tasks::until(deadline)).await {
             Ok(proposed) => Ok(proposed),
             // Without a majority nothing gets on: that is no load.
             Err(Untouched::TooLate(_)) if self.leading.borrow().is_none() => {

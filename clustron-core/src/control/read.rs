@@ -96,7 +96,7 @@ impl Control {
     /// Waits until this node has applied everything that was committed when the call was made.
     pub(crate) async fn barrier(&self, deadline: Duration) -> Result<(), ProposeError> {
         self.check_log()?;
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let confirmed = self.unless_ended(tokio::time::timeout_at(until, self.read_index()));
         let index = confirmed.await?.map_err(|_elapsed| ProposeError::NoLeader(deadline))?;
         match self.wait_log(until, |applied| applied >= index).await? {

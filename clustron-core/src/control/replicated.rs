@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::command::{COMMAND_BYTES_MAX, ModuleCommand, Rejection};
 use super::propose::ProposeError;
@@ -176,7 +175,7 @@ impl<S: ReplicatedState> Replicated<S> {
     ) -> Result<Read<T>, ProposeError> {
         let control = self.cluster.control()?;
         control.check_log()?;
-        let until = Instant::now() + deadline;
+        let until = crate::tasks::until(deadline);
         let age = match consistency {
             Consistency::Linearizable => {
                 control.barrier(deadline).await?;
@@ -246,7 +245,15 @@ impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
             let mut state = self.copy.state.write().unwrap_or_else(PoisonError::into_inner);
             state.apply(at, command)
         };
-        codec::encode(&reply).map(Bytes::from).map_err(undecodable)
+        // The command is applied by now, so it was not refused. Bytes that are no reply tell the
+        // proposer that there is none.
+        Ok(codec::encode(&reply).map_or_else(
+            |error| {
+                tracing::error!(module = self.module, %error, "a reply cannot be encoded");
+                Bytes::new()
+            },
+            Bytes::from,
+        ))
     }
 
     fn applied_to(&self, index: u64) {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::types::{LogId, Snapshot, SnapshotMeta, StorageError};
 use crate::codec;
-use crate::data_dir::{DataDir, DataDirError, DiskError, SNAPSHOT, encoded};
+use crate::data_dir::{DataDir, DataDirError, DiskBug, DiskError, SNAPSHOT, encoded};
 
 /// The largest description of a snapshot, in bytes: a handful of numbers and the group's nodes.
 const META_BYTES_MAX: usize = 16 << 20;
@@ -36,6 +36,11 @@ impl SnapshotFile {
         self.saved.subscribe()
     }
 
+    /// Whether a deliberate defect is switched on.
+    pub(super) fn has(&self, bug: DiskBug) -> bool {
+        self.data.has(bug)
+    }
+
     /// What the snapshot says cannot be.
     pub(crate) fn damaged(&self, what: &dyn Display) -> DataDirError {
         self.data.damaged(SNAPSHOT, what)
@@ -50,6 +55,9 @@ impl SnapshotFile {
 
     /// Durable on return. One that reaches no further than that on disk is left out.
     pub(crate) async fn save(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
+        if self.has(DiskBug::SnapshotNotWritten) {
+            return Ok(());
+        }
         let (data, signature) = (self.data.clone(), snapshot.meta.signature());
         let (snapshot, this) = (snapshot.clone(), self.clone());
         let save = move || {

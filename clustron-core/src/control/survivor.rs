@@ -72,7 +72,7 @@ impl Survivor {
 
     /// How far the log reaches.
     pub(crate) fn end(&self) -> LogEnd {
-        LogEnd { term: self.last.leader_id.term, index: self.last.index }
+        LogEnd::from(self.last)
     }
 
     /// The index up to which the snapshot has everything.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Response};
+use crate::election::LogEnd;
 use crate::identity::{NodeId, NodeInfo};
 
 /// What Raft keeps about a node beside its id: enough to reach it before any view is agreed.
@@ -16,6 +17,13 @@ pub(crate) struct RaftNode {
 impl From<NodeInfo> for RaftNode {
     fn from(info: NodeInfo) -> Self {
         Self { info: Some(info) }
+    }
+}
+
+impl From<LogId> for LogEnd {
+    fn from(last: LogId) -> Self {
+        let openraft::LeaderId { term, node_id: leader } = last.leader_id;
+        Self { term, leader, index: last.index }
     }
 }
 
@@ -37,3 +45,23 @@ pub(crate) type StoredMembership = openraft::StoredMembership<NodeId, RaftNode>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<NodeId, RaftNode>;
 pub(crate) type Snapshot = openraft::Snapshot<TypeConfig>;
 pub(crate) type Metrics = openraft::RaftMetrics<NodeId, RaftNode>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openraft::CommittedLeaderId;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_log_is_longer_for_a_pre_vote_where_it_is_for_raft(
+            one in (0u64..3, 0u64..3, 0u64..3), other in (0u64..3, 0u64..3, 0u64..3)
+        ) {
+            let id = |(term, node, index): (u64, u64, u64)| {
+                LogId::new(CommittedLeaderId::new(term, NodeId(node)), index)
+            };
+            let (one, other) = (id(one), id(other));
+            prop_assert_eq!(LogEnd::from(one).cmp(&LogEnd::from(other)), one.cmp(&other));
+        }
+    }
+}

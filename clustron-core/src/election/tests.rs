@@ -15,6 +15,10 @@ fn follower(me: u64) -> Election {
     election
 }
 
+fn log(term: u64, index: u64) -> LogEnd {
+    LogEnd { term, leader: NodeId(1), index }
+}
+
 fn granted(from: u64, round: u64) -> Input {
     Input::Answer { from: NodeId(from), round, answer: PreVote::Granted }
 }
@@ -68,7 +72,7 @@ fn nobody_stands_without_a_majority_that_would_vote() {
 #[test]
 fn a_voter_keeps_the_lease_it_gave_and_its_longer_log() {
     let election = follower(2);
-    let (short, long) = (LogEnd { term: 1, index: 5 }, LogEnd { term: 2, index: 1 });
+    let (short, long) = (log(1, 5), log(2, 1));
     assert_eq!(
         election.would_vote(ms(100), (long, false), short),
         PreVote::NotYet { retry_after: ms(200) }
@@ -80,7 +84,7 @@ fn a_voter_keeps_the_lease_it_gave_and_its_longer_log() {
 #[test]
 fn who_was_asked_to_take_over_is_not_overtaken_for_one_more_lease() {
     let mut election = follower(2);
-    let log = LogEnd { term: 1, index: 5 };
+    let log = log(1, 5);
     election.handle(ms(100), Input::Heard(NodeId(3)));
     election.handle(ms(150), Input::TakeOver);
     let not_yet = PreVote::NotYet { retry_after: ms(299) };
@@ -119,9 +123,20 @@ fn the_last_words_of_a_leader_that_hands_over_change_nothing_but_later_ones_end_
 }
 
 #[test]
+fn who_was_asked_to_take_over_and_could_not_forgets_it_when_the_leader_has_given_up_waiting() {
+    let mut election = follower(2);
+    election.handle(ms(100), Input::TakeOver);
+    // Cut off: it hears neither answers nor the leader, which goes on.
+    election.handle(ms(1099), Input::Timeout);
+    assert!(election.takes_over());
+    election.handle(ms(1100), Input::Timeout);
+    assert!(!election.takes_over());
+}
+
+#[test]
 fn a_permit_outweighs_the_lease_and_nothing_else() {
     let mut election = follower(2);
-    let (short, long) = (LogEnd { term: 1, index: 5 }, LogEnd { term: 2, index: 1 });
+    let (short, long) = (log(1, 5), log(2, 1));
     assert_eq!(election.would_vote(ms(1), (long, true), short), PreVote::Granted);
     assert_eq!(election.would_vote(ms(1), (short, true), long), PreVote::LogBehind);
     assert!(matches!(election.would_vote(ms(1), (long, false), short), PreVote::NotYet { .. }));

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use clustron_core::{Consistency, DataDirError, Outcome, Replicated, Role, StartError};
+use clustron_core::{
+    ClusterStatus, Consistency, DataDirError, Outcome, Replicated, Role, StartError,
+};
 use futures::future::{join, join_all};
 
 use crate::world::{LONG, Member, Reigns, Tally, World, alive, lasts, part, settled};
@@ -126,6 +128,9 @@ async fn a_node_that_was_killed_comes_back_as_itself_and_everybody_knows_that_it
         let (host, id) = (victim.host.clone(), victim.id());
         let before = victim.view().node(id).unwrap().process_since;
         world.crash(victim).await;
+        // What was on its way to a leader that is killed may be there and may not.
+        let led = |status: &ClusterStatus| status.leader.as_ref().is_some_and(|l| l.node != id);
+        members[0].until("another leads", led).await;
         members[0].add(round).await;
         members.push(world.start(&host).await);
         let back = members.last().unwrap();
@@ -166,8 +171,8 @@ async fn what_a_snapshot_took_out_of_the_log_is_there_again() {
     assert!(here < 200, "{here} were applied from the log");
 }
 
-/// Raft lets a leader that was killed lead on when it comes back, in the same term. It does not know
-/// then how much of its log was acknowledged.
+/// Raft lets a leader that was killed lead on when it comes back, in the same term. It does not
+/// know then how much of its log was acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_comes_back_confirms_no_read_before_it_knows_all_that_was_acknowledged() {
     let world = World::on_disk(&HOSTS);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clustron_core::{
-    Applied, Clock, Cluster, Config, Installer, Module, NodeState, Outcome, Replicated,
-    ReplicatedState, SystemClock, Timestamp,
+    Applied, Clock, Cluster, Config, Consistency, Installer, Module, NodeState, Outcome,
+    Replicated, ReplicatedState, SystemClock, Timestamp,
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,8 @@ async fn a_panic_in_a_replicated_state_ends_the_node_and_says_so() {
     let nodes = verbose_three(&world).await;
     let (leader, state) =
         nodes.iter().find(|(cluster, _)| cluster.status().leading.is_some()).unwrap();
-    let _unconfirmed = state.propose(&13, Duration::from_secs(1)).await;
+    let unconfirmed = state.propose(&13, Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(unconfirmed.outcome(), Outcome::Unknown, "{unconfirmed}");
     within("the end of the leader", leader.closing()).await;
     let ended = leader.ended();
     assert!(matches!(&ended, Some(Err(why)) if why.contains("thirteen")), "{ended:?}");
@@ -287,4 +288,54 @@ async fn a_node_that_leaves_during_a_short_cut_still_has_it_confirmed() {
     let status = leader.until("it goes on alone", |status| status.leader.is_some()).await;
     assert_eq!(status.view.node(left).map(|record| record.state), Some(NodeState::Left));
     leader.add(1).await;
+}
+
+/// Counts, and has nothing to say that could be written down.
+#[derive(Default, Serialize, Deserialize)]
+struct Mute(u64);
+
+struct Unspeakable;
+
+impl Serialize for Unspeakable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("on purpose"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unspeakable {
+    fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        u8::deserialize(reader).map(|_| Self)
+    }
+}
+
+impl ReplicatedState for Mute {
+    type Command = ();
+    type Reply = Unspeakable;
+
+    fn apply(&mut self, _at: Applied, (): ()) -> Unspeakable {
+        self.0 += 1;
+        Unspeakable
+    }
+}
+
+struct MuteModule;
+
+impl Module for MuteModule {
+    const NAME: &'static str = "mute";
+    type Handle = Replicated<Mute>;
+
+    fn install(self, installer: &mut Installer<'_>) -> Replicated<Mute> {
+        installer.replicate()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_whose_answer_cannot_be_written_was_not_refused_whatever_the_deadline() {
+    let mut builder = Cluster::builder("test");
+    let mute = builder.install(MuteModule);
+    let cluster = within("the start", builder.start()).await.unwrap();
+    let error = mute.propose(&(), Duration::MAX).await.err().expect("there is no answer");
+    let read = mute.read(Consistency::Linearizable, Duration::MAX, |mute| mute.0).await.unwrap();
+    assert_eq!((read.value, error.outcome()), (1, Outcome::Unknown), "{error}");
+    cluster.shutdown(Duration::MAX).await.unwrap();
 }

@@ -97,3 +97,107 @@ async fn only_the_permit_of_the_present_leader_outweighs_its_lease() {
     // So much for what is refused: the right one is not.
     assert!(ask(&forger, follower.id(), term, Some(now)).await.granted);
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Refused {
+    OtherCluster { ours: ClusterId, theirs: ClusterId },
+    OutOfTouch,
+    Failed(String),
+}
+
+/// An empty one, as of a leader that is sure of nothing.
+#[derive(Debug, Serialize, Deserialize)]
+struct Append {
+    cluster: ClusterId,
+    out_of_touch: bool,
+    current: Option<()>,
+    echo: Option<u64>,
+    vote: Vote,
+    prev: Option<LogId>,
+    entries: Vec<()>,
+    commit: Option<LogId>,
+}
+
+impl Message for Append {
+    const KIND: &'static str = "core.append";
+}
+
+impl Request for Append {
+    type Reply = Result<(), Refused>;
+}
+
+/// The first bytes of a longer snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+struct SnapshotChunk {
+    cluster: ClusterId,
+    vote: Vote,
+    last_log: Option<LogId>,
+    membership_at: Option<LogId>,
+    voters: Vec<()>,
+    nodes: Vec<()>,
+    snapshot_id: String,
+    offset: u64,
+    total: u64,
+    data: Vec<u8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum ChunkReply {
+    Continue { offset: u64 },
+    Installed { vote: Vote },
+}
+
+impl Message for SnapshotChunk {
+    const KIND: &'static str = "core.snapshot";
+}
+
+impl Request for SnapshotChunk {
+    type Reply = Result<ChunkReply, Refused>;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_led_by_the_vote_of_another_and_who_leads_no_more_hears_so_from_the_first_chunk()
+{
+    let world = World::new(&["a", "b", "c"]);
+    let members = world.start_all(&["a", "b", "c"]).await;
+    let forger = world.start_in("client", &[Role::Client]).await;
+    let everybody: Vec<&Member> = members.iter().chain([&forger]).collect();
+    let leader = settled(&everybody).await;
+    let cluster = forger.cluster_id().expect("it is in a cluster");
+    let now = ask(&forger, leader.node, 0, None).await.vote;
+    for member in &members {
+        // Raft would take this one for elected, by its own vote.
+        let crown = LeaderId { term: now.leader.term + 1, node: member.id() };
+        for committed in [true, false] {
+            let append = Append {
+                cluster,
+                out_of_touch: false,
+                current: None,
+                echo: None,
+                vote: Vote { leader: crown, committed },
+                prev: None,
+                entries: vec![],
+                commit: None,
+            };
+            let answer = forger.request(member.id(), &append, LONG).await.expect("an answer");
+            assert!(matches!(answer, Err(Refused::Failed(_))), "{answer:?}");
+        }
+        let deposed = Vote { leader: LeaderId { term: 0, node: forger.id() }, committed: true };
+        let chunk = SnapshotChunk {
+            cluster,
+            vote: deposed,
+            last_log: None,
+            membership_at: None,
+            voters: vec![],
+            nodes: vec![],
+            snapshot_id: String::new(),
+            offset: 0,
+            total: 2,
+            data: vec![0],
+        };
+        let answer = forger.request(member.id(), &chunk, LONG).await.expect("an answer");
+        let higher = matches!(answer, Ok(ChunkReply::Installed { vote }) if vote == now);
+        assert!(higher, "{answer:?}");
+    }
+    assert_eq!(settled(&everybody).await, leader, "nothing has happened");
+}

@@ -13,6 +13,8 @@ pub struct Health {
     pub(super) running: BTreeMap<String, NodeId>,
     /// Nodes that have been killed, by their identities.
     pub(super) killed: BTreeSet<NodeId>,
+    /// Who was killed last on each host.
+    left_behind: BTreeMap<String, NodeId>,
     /// The groups of hosts among which anything can flow at all, in any direction.
     islands: Vec<BTreeSet<String>>,
     islands_since: Duration,
@@ -48,6 +50,19 @@ impl Health {
         };
         let here = voters.iter().filter(|id| !elsewhere(id)).count();
         voters.is_empty() || 2 * here > voters.len()
+    }
+
+    /// The node of a host was killed.
+    pub(super) fn goes(&mut self, host: &str, id: NodeId) {
+        self.killed.insert(id);
+        self.left_behind.insert(host.to_owned(), id);
+    }
+
+    /// Who was killed last on a host may be there again: it has kept what it knows.
+    pub(super) fn comes_back(&mut self, host: &str) {
+        if let Some(id) = self.left_behind.get(host) {
+            self.killed.remove(id);
+        }
     }
 
     /// Takes in how things are now. `flows` says whether bytes flow from one host to another, and

@@ -68,15 +68,19 @@
 //!   Cutting a host off both ways comes near, but its node goes on thinking, and a real stopped
 //!   leader wakes up not knowing that time has passed. `samples/tests/processes` stops real ones.
 //! * Two threads at once: every task runs to its next `.await` undisturbed.
-//! * A disk. A node that starts again has a fresh identity and an empty log, as in production
-//!   today. That is why the nemesis kills only what the cluster [can lose](SimCluster::can_lose).
+//! * Without [disks](SimBuilder::on_disk), a node that starts again has a fresh identity and an
+//!   empty log, as in production without a data directory. That is why the nemesis then kills only
+//!   what the cluster [can lose](SimCluster::can_lose).
+//! * A disk that answers late holds up whoever waits for it, and no thread.
 //! * Bytes that are doubled or overtake each other: TCP removes them.
 //!
 //! Runs repeat to the byte where [`REPEATS_EXACTLY`] is true: see [`simulate`].
 
 mod clock;
 mod failure;
+mod flaws;
 mod health;
+mod host_disk;
 mod nemesis;
 mod network;
 mod node;
@@ -90,6 +94,7 @@ mod watched;
 
 pub use clock::SimClock;
 pub use failure::Failure;
+pub use flaws::{Catch, Flaw};
 pub use health::Health;
 pub use nemesis::{FaultKind, Nemesis};
 pub use network::{Quality, SimNetwork, SimTransport};

@@ -47,10 +47,36 @@ pub enum FaultKind {
     ClockJump,
     /// A wall clock runs too fast or too slow.
     ClockDrift,
+    /// All hosts lose their power at once, and have it back when the round ends.
+    PowerOffAll,
+    /// A disk takes long.
+    SlowDisk,
+    /// A disk is full.
+    FullDisk,
+    /// A sync fails.
+    FailedSync,
+    /// A disk goes in the middle of a change.
+    CutDisk,
+    /// A host loses its disk.
+    LostDisk,
+    /// A host gets an old copy of its disk.
+    OldDisk,
 }
 
 impl FaultKind {
-    /// Every kind.
+    /// What can happen to the hosts' disks. Nothing happens without
+    /// [disks](super::SimBuilder::on_disk).
+    pub const DISKS: [Self; 7] = [
+        Self::PowerOffAll,
+        Self::SlowDisk,
+        Self::FullDisk,
+        Self::FailedSync,
+        Self::CutDisk,
+        Self::LostDisk,
+        Self::OldDisk,
+    ];
+
+    /// Every other kind.
     pub const ALL: [Self; 14] = [
         Self::Alone,
         Self::Halves,
@@ -77,7 +103,7 @@ pub struct Nemesis {
 }
 
 impl Default for Nemesis {
-    /// All kinds, up to two at once.
+    /// All kinds but those of disks, up to two at once.
     fn default() -> Self {
         Self { kinds: FaultKind::ALL.to_vec(), at_once: 2 }
     }
@@ -159,6 +185,7 @@ where
     }
     let (victim, others) = (hosts[0].clone(), hosts[1..].to_vec());
     let Some(other) = others.first() else { return };
+    let comes_back = cluster.is_on_disk();
     match kind {
         FaultKind::Alone => cluster.part(&[victim], &others),
         FaultKind::Halves => {
@@ -182,8 +209,10 @@ where
             }
         }
         FaultKind::Pair => cluster.cut(&victim, other),
-        FaultKind::Crash if cluster.can_lose(&victim) => cluster.crash(&victim),
-        FaultKind::PowerOff if cluster.can_lose(&victim) => cluster.power_off(&victim),
+        FaultKind::Crash if comes_back || cluster.can_lose(&victim) => cluster.crash(&victim),
+        FaultKind::PowerOff if comes_back || cluster.can_lose(&victim) => {
+            cluster.power_off(&victim);
+        }
         // There is not enough left to lose.
         FaultKind::Crash | FaultKind::PowerOff => {}
         FaultKind::Slow => {
@@ -213,6 +242,27 @@ where
             cluster.note(&format!("the clock of {victim} drifts by {drift} ppm"));
             cluster.clock(&victim).drift(drift);
         }
+        _ if comes_back => strike_disk(kind, cluster, &victim, rng),
+        _ => {}
+    }
+}
+
+fn strike_disk<H>(kind: FaultKind, cluster: &SimCluster<H>, victim: &str, rng: &mut StdRng)
+where
+    H: Clone + Send + Sync + 'static,
+{
+    match kind {
+        FaultKind::PowerOffAll => cluster.power_off_all(),
+        FaultKind::SlowDisk => {
+            let latency = if rng.random_bool(0.2) { ms(rng, 50, 500) } else { ms(rng, 3, 50) };
+            cluster.slow_disk(victim, latency);
+        }
+        FaultKind::FullDisk => cluster.fill_disk(victim, rng.random_range(0..4000)),
+        FaultKind::FailedSync => cluster.fail_next_sync(victim),
+        FaultKind::CutDisk => cluster.cut_disk_after(victim, rng.random_range(1..60)),
+        FaultKind::LostDisk => drop(cluster.lose_disk(victim)),
+        FaultKind::OldDisk => drop(cluster.restore_old_disk(victim)),
+        _ => {}
     }
 }
 

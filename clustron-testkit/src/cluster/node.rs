@@ -39,20 +39,20 @@ impl<H> fmt::Debug for Node<H> {
     }
 }
 
-/// Records what a node shows until it ends. A node that ends by itself breaks a promise; one that
-/// is killed has its observer ended first.
+/// Records what a node shows until it ends by itself, and gives the reason. The observer of one
+/// that is killed is ended first.
 pub(super) async fn observe(
     record: Record,
-    host: String,
+    host: &str,
     life: u32,
     cluster: ClusterHandle,
     mut watched: Option<Watched>,
-) {
+) -> String {
     let (mut statuses, mut events) = (cluster.watch(), cluster.events());
     loop {
         let status = statuses.borrow_and_update().clone();
         record.see(&Seen {
-            host: &host,
+            host,
             life,
             status: &status,
             applied_index: cluster.applied_index(),
@@ -62,16 +62,15 @@ pub(super) async fn observe(
         tokio::select! {
             biased;
             () = cluster.closing() => break,
-            Some(event) = events.next() => record.event(&host, life, &event),
+            Some(event) = events.next() => record.event(host, life, &event),
             changed = statuses.changed() => if changed.is_err() { break },
             () = changed(&mut watched) => {}
         }
     }
-    let why = match cluster.ended() {
+    match cluster.ended() {
         Some(Err(why)) => why,
         Some(Ok(())) | None => "without a reason".to_owned(),
-    };
-    record.fail("no_node_ends_by_itself", &format!("{host}#{life} ended: {why}"));
+    }
 }
 
 async fn changed(watched: &mut Option<Watched>) {

@@ -4,22 +4,26 @@
 //! remembers what it needs of the moments before. One of a test's own is added with
 //! [`SimBuilder::predicate`](super::SimBuilder::predicate).
 
+mod each_start_is_counted;
 mod epoch_and_view_never_fall;
 mod minority_commits_nothing;
 mod no_healthy_node_is_removed;
 mod one_activation_per_epoch;
 mod same_index_same_state;
+mod same_version_same_view;
 
 use std::time::Duration;
 
 use clustron_core::{Activation, ClusterStatus};
 
 use super::health::Health;
+pub use each_start_is_counted::EachStartIsCounted;
 pub use epoch_and_view_never_fall::EpochAndViewNeverFall;
 pub use minority_commits_nothing::MinorityCommitsNothing;
 pub use no_healthy_node_is_removed::NoHealthyNodeIsRemoved;
 pub use one_activation_per_epoch::OneActivationPerEpoch;
 pub use same_index_same_state::SameIndexSameState;
+pub use same_version_same_view::SameVersionSameView;
 
 /// What one node shows at one moment, beside what is known from outside.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +66,8 @@ pub fn standard() -> Vec<Box<dyn Predicate>> {
         Box::new(OneActivationPerEpoch::default()),
         Box::new(EpochAndViewNeverFall::default()),
         Box::new(SameIndexSameState::default()),
+        Box::new(SameVersionSameView::default()),
+        Box::new(EachStartIsCounted::default()),
         Box::new(MinorityCommitsNothing::default()),
     ]
 }

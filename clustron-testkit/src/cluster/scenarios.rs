@@ -9,14 +9,18 @@
 //! assert!(run.outcome.is_ok(), "{}", run.trace);
 //! ```
 
+mod disks;
 mod tally;
 
 pub use tally::{Tally, TallyModule};
+
+use clustron_core::simulation::DiskBug;
 
 use super::failure::Failure;
 use super::nemesis::{FaultKind, Nemesis};
 use super::predicates::NoHealthyNodeIsRemoved;
 use super::sim_cluster::SimCluster;
+use tally::Load;
 
 /// A named run.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +29,9 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens in it, in a sentence.
     pub about: &'static str,
-    run: fn(u64) -> Run,
+    /// Whether the hosts have disks.
+    pub on_disk: bool,
+    run: fn(u64, Option<DiskBug>) -> Run,
 }
 
 /// How a run went.
@@ -43,51 +49,94 @@ impl Scenario {
     /// # Panics
     /// When called from within a runtime.
     pub fn run(&self, seed: u64) -> Run {
-        (self.run)(seed)
+        (self.run)(seed, None)
+    }
+
+    /// Runs it with a seed and a deliberate defect, which shows only with disks.
+    ///
+    /// # Panics
+    /// When called from within a runtime.
+    pub fn run_flawed(&self, seed: u64, bug: DiskBug) -> Run {
+        (self.run)(seed, Some(bug))
     }
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 5] {
+pub fn all() -> [Scenario; 8] {
     [
         Scenario {
             name: "tally-3",
             about: "clients count on three nodes under every fault; nothing acknowledged is lost",
-            run: |seed| tally::run(seed, SimCluster::builder(seed).nodes(3)),
+            on_disk: false,
+            run: |seed, _| tally::run(seed, SimCluster::builder(seed).nodes(3), Load::default()),
         },
         Scenario {
             name: "tally-5",
             about: "clients count on five nodes under every fault; nothing acknowledged is lost",
-            run: |seed| tally::run(seed, SimCluster::builder(seed).nodes(5)),
+            on_disk: false,
+            run: |seed, _| tally::run(seed, SimCluster::builder(seed).nodes(5), Load::default()),
         },
         Scenario {
             name: "partial-partitions",
             about: "five nodes of which some hear some: bridges, deaf, mute and one-way links",
-            run: |seed| {
+            on_disk: false,
+            run: |seed, _| {
                 let partial = Nemesis::only([
                     FaultKind::Bridge,
                     FaultKind::OneWay,
                     FaultKind::DeafOrMute,
                     FaultKind::Pair,
                 ]);
-                tally::run(seed, SimCluster::builder(seed).nodes(5).nemesis(partial))
+                tally::run(
+                    seed,
+                    SimCluster::builder(seed).nodes(5).nemesis(partial),
+                    Load::default(),
+                )
             },
         },
         Scenario {
             name: "healthy-stay-3",
             about: "three nodes under every fault; nobody who is well is put out",
-            run: |seed| {
+            on_disk: false,
+            run: |seed, _| {
                 let builder = SimCluster::builder(seed).nodes(3);
-                tally::run(seed, builder.predicate(NoHealthyNodeIsRemoved::default()))
+                tally::run(
+                    seed,
+                    builder.predicate(NoHealthyNodeIsRemoved::default()),
+                    Load::default(),
+                )
             },
         },
         Scenario {
             name: "healthy-stay",
             about: "five nodes under every fault; nobody who is well is put out",
-            run: |seed| {
+            on_disk: false,
+            run: |seed, _| {
                 let builder = SimCluster::builder(seed).nodes(5);
-                tally::run(seed, builder.predicate(NoHealthyNodeIsRemoved::default()))
+                tally::run(
+                    seed,
+                    builder.predicate(NoHealthyNodeIsRemoved::default()),
+                    Load::default(),
+                )
             },
+        },
+        Scenario {
+            name: "disks-3",
+            about: "three nodes with disks under every fault, also of disks and of all power",
+            on_disk: true,
+            run: |seed, bug| disks::chaos(seed, bug, 3),
+        },
+        Scenario {
+            name: "disks-5",
+            about: "five nodes with disks under every fault, also of disks and of all power",
+            on_disk: true,
+            run: |seed, bug| disks::chaos(seed, bug, 5),
+        },
+        Scenario {
+            name: "power",
+            about: "the power of all fails at once, again and again, while clients count",
+            on_disk: true,
+            run: disks::power,
         },
     ]
 }

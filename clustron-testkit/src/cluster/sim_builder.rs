@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use clustron_core::simulation::DiskBug;
 use clustron_core::{ClusterBuilder, Config, Replicated, ReplicatedState};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::failure::Failure;
+use super::host_disk::HostDisk;
 use super::nemesis::Nemesis;
 use super::network::{Quality, SimNetwork};
 use super::predicates::{self, Predicate};
@@ -22,6 +24,8 @@ pub struct SimBuilder<H> {
     config: Config,
     quality: Quality,
     nemesis: Nemesis,
+    on_disk: bool,
+    disk_bug: Option<DiskBug>,
     predicates: Vec<Box<dyn Predicate>>,
     watch_state: Option<WatchState<H>>,
 }
@@ -36,6 +40,8 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
             config: Config::local(),
             quality: Quality::default(),
             nemesis: Nemesis::default(),
+            on_disk: false,
+            disk_bug: None,
             predicates: predicates::standard(),
             watch_state: None,
         };
@@ -76,6 +82,21 @@ impl<H: Clone + Send + Sync + 'static> SimBuilder<H> {
         self
     }
 
+    /// Gives every host a simulated disk, on which its nodes keep what they know: a node that is
+    /// started again is the same one, unless its disk was lost.
+    #[must_use]
+    pub fn on_disk(mut self) -> Self {
+        self.on_disk = true;
+        self
+    }
+
+    /// Switches a deliberate defect on in all nodes. It shows only with [disks](Self::on_disk).
+    #[must_use]
+    pub fn disk_bug(mut self, bug: Option<DiskBug>) -> Self {
+        self.disk_bug = bug;
+        self
+    }
+
     /// Adds a safety property of the test's own.
     #[must_use]
     pub fn predicate(mut self, predicate: impl Predicate) -> Self {
@@ -107,13 +128,20 @@ impl<H: Clone + Send + Sync + 'static> SimBuilder<H> {
         let network = SimNetwork::new(self.seed);
         network.set_quality(self.quality);
         let record = Record::new(self.seed, self.predicates);
-        let slots = self.hosts.into_iter().map(|host| (host, Slot::new(record.began()))).collect();
+        // Not the same numbers as the nodes, the clients and the nemesis.
+        let mut seeds = StdRng::seed_from_u64(self.seed ^ 0x0064_6973_6b73);
+        let slots = self.hosts.into_iter().map(|host| {
+            let disk = self.on_disk.then(|| HostDisk::new(seeds.random()));
+            (host, Slot::new(record.began(), disk))
+        });
+        let slots = slots.collect();
         SimCluster::launch(Inner {
             seed: self.seed,
             config: self.config,
             network,
             record,
             nemesis: self.nemesis,
+            disk_bug: self.disk_bug,
             install: Mutex::new(Box::new(install)),
             watch_state: self.watch_state,
             slots: Mutex::new(slots),

@@ -1,22 +1,27 @@
 //! Real nodes on a simulated network, and everything that can be done to them.
 
+mod disks;
+mod lives;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clustron_core::simulation::DiskBug;
 use clustron_core::{Activation, Cluster, ClusterBuilder, ClusterStatus, Config};
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::clock::SimClock;
 use super::failure::Failure;
+use super::host_disk::HostDisk;
 use super::nemesis::Nemesis;
 use super::network::{SimNetwork, SimTransport};
-use super::node::{Node, observe};
+use super::node::Node;
 use super::record::Record;
 use super::watched::Watched;
 
@@ -50,6 +55,7 @@ pub(super) struct Inner<H> {
     pub(super) network: SimNetwork,
     pub(super) record: Record,
     pub(super) nemesis: Nemesis,
+    pub(super) disk_bug: Option<DiskBug>,
     pub(super) install: Mutex<Install<H>>,
     pub(super) watch_state: Option<WatchState<H>>,
     pub(super) slots: Mutex<BTreeMap<String, Slot<H>>>,
@@ -61,6 +67,12 @@ pub(super) struct Inner<H> {
 pub(super) struct Slot<H> {
     pub(super) clock: SimClock,
     pub(super) life: u32,
+    /// None: its nodes keep everything in memory.
+    disk: Option<HostDisk>,
+    /// How often all that its nodes knew was lost with a disk.
+    disks_lost: usize,
+    /// Its node ended because of its disk, and nobody has started another yet.
+    fell: bool,
     process: Option<SimTransport>,
     /// Ends with the node: what starts it, then what observes it.
     task: Option<JoinHandle<()>>,
@@ -68,9 +80,18 @@ pub(super) struct Slot<H> {
 }
 
 impl<H> Slot<H> {
-    pub(super) fn new(beginning: Instant) -> Self {
+    pub(super) fn new(beginning: Instant, disk: Option<HostDisk>) -> Self {
         let clock = SimClock::new(beginning);
-        Self { clock, life: 0, process: None, task: None, running: None }
+        Self {
+            clock,
+            life: 0,
+            disk,
+            disks_lost: 0,
+            fell: false,
+            process: None,
+            task: None,
+            running: None,
+        }
     }
 }
 
@@ -170,97 +191,6 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
         self.inner.record.check()
     }
 
-    /// Ends a node as `kill -9` does: its host closes its connections and refuses new ones.
-    ///
-    /// # Panics
-    /// When there is no such host; so with all others that take a name.
-    pub fn crash(&self, host: &str) {
-        self.note(&format!("crash {host}"));
-        self.end(host, |network, process| network.kill(process));
-    }
-
-    /// Takes the power from a host: nobody is told, and nothing answers there.
-    pub fn power_off(&self, host: &str) {
-        self.note(&format!("power off {host}"));
-        self.inner.network.power_off(host);
-        self.end(host, |network, process| network.kill(process));
-    }
-
-    /// Starts a node on a host that has none, with power if it had lost that. It has a fresh
-    /// identity and an empty log, as there is no disk yet, and joins in the background:
-    /// [`converge`](Self::converge) waits for it. Does nothing where a node runs.
-    pub fn restart(&self, host: &str) {
-        self.inner.network.power_on(host);
-        let (name, inner) = (host.to_owned(), self.inner.clone());
-        let process = self.inner.network.host(host);
-        let Some((life, clock)) = self.slot(host, |slot| {
-            if slot.process.is_some() {
-                return None;
-            }
-            slot.life += 1;
-            slot.process = Some(process.clone());
-            Some((slot.life, slot.clock.clone()))
-        }) else {
-            return;
-        };
-        self.inner.record.note(&format!("{host}#{life}"), "starts");
-        let config = Config {
-            name: Some(name.clone()),
-            listen: address(host),
-            seeds: self.hosts().iter().map(|host| address(host)).collect(),
-            ..inner.config.clone()
-        };
-        let mut builder = Cluster::builder("simulated")
-            .config(config)
-            .transport(process)
-            .clock(clock)
-            .seed(seed_of(inner.seed, host, life));
-        let app = {
-            let mut install = inner.install.lock().unwrap_or_else(PoisonError::into_inner);
-            install(&mut builder)
-        };
-        let this = self.clone();
-        let task = tokio::spawn(async move {
-            match builder.start().await {
-                Ok(cluster) => this.has_started(&name, life, cluster, app).await,
-                Err(error) => {
-                    let detail = format!("{name}#{life} did not start: {error}");
-                    this.inner.record.fail("every_node_starts", &detail);
-                }
-            }
-        });
-        self.slot(host, |slot| slot.task = Some(task));
-        self.look();
-    }
-
-    async fn has_started(&self, host: &str, life: u32, cluster: Cluster, app: H) {
-        let node = Node { name: host.to_owned(), life, app, cluster: cluster.handle() };
-        let watched = self.inner.watch_state.as_ref().map(|watch| watch(&node.app));
-        let (record, handle) = (self.inner.record.clone(), cluster.handle());
-        record.introduce(cluster.node().id, host, life);
-        self.slot(host, |slot| slot.running = Some((cluster, node)));
-        self.look();
-        observe(record, host.to_owned(), life, handle, watched).await;
-    }
-
-    fn end(&self, host: &str, kill: impl Fn(&SimNetwork, &SimTransport)) {
-        let (process, task, running) =
-            self.slot(host, |slot| (slot.process.take(), slot.task.take(), slot.running.take()));
-        if let Some(process) = process {
-            kill(&self.inner.network, &process);
-        }
-        if let Some(task) = task {
-            task.abort();
-        }
-        if let Some((cluster, _)) = running {
-            let id = cluster.node().id;
-            self.inner.record.change_health(|health| {
-                health.killed.insert(id);
-            });
-        }
-        self.look();
-    }
-
     /// Cuts both directions between two hosts.
     pub fn cut(&self, a: &str, b: &str) {
         self.note(&format!("cut {a} - {b}"));
@@ -299,12 +229,14 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
     }
 
     /// Mends all links, gives every host its power, starts every node that does not run, and lets
-    /// all clocks run right. What they show stays as wrong as it is.
+    /// all clocks run right. What they show stays as wrong as it is. Disks are well again, but for
+    /// what is on them.
     pub fn heal(&self) {
         self.note("heal");
         self.inner.network.heal_all();
         for host in self.hosts() {
             self.clock(&host).drift(0);
+            self.heal_disk(&host);
             self.restart(&host);
         }
         self.look();
@@ -358,6 +290,7 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             self.check()?;
+            self.restart_fallen();
             let lacking = match self.is_whole() {
                 Ok(leader) => match self.answers(until).await {
                     // It may have changed meanwhile.
@@ -461,19 +394,4 @@ impl<H> fmt::Debug for SimCluster<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimCluster").field("seed", &self.inner.seed).finish_non_exhaustive()
     }
-}
-
-fn address(host: &str) -> String {
-    format!("{host}:1")
-}
-
-/// A seed of its own for each start of each node.
-fn seed_of(seed: u64, host: &str, life: u32) -> u64 {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..12].copy_from_slice(&life.to_le_bytes());
-    for (at, byte) in host.bytes().enumerate() {
-        key[12 + at % 20] ^= byte;
-    }
-    StdRng::from_seed(key).random()
 }

@@ -1,6 +1,10 @@
 //! Every scenario keeps its promises with a few seeds; the command runs thousands.
 
+use clustron_testkit::cluster::Flaw;
 use clustron_testkit::cluster::scenarios::{self, Scenario};
+
+/// Enough for each deliberate defect.
+const FLAW_SEEDS: u64 = 12;
 
 fn scenario(name: &str) -> Scenario {
     scenarios::all().into_iter().find(|scenario| scenario.name == name).expect("it is listed")
@@ -26,6 +30,30 @@ fn nothing_acknowledged_is_lost_on_five_nodes() {
 #[test]
 fn partial_partitions_stop_no_cluster_for_good() {
     holds("partial-partitions", 0..8);
+}
+
+#[test]
+fn disks_that_fail_lose_nothing_on_three_nodes() {
+    holds("disks-3", 0..24);
+}
+
+#[test]
+fn disks_that_fail_lose_nothing_on_five_nodes() {
+    holds("disks-5", 0..10);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_when_all_power_is_back() {
+    holds("power", 0..16);
+}
+
+/// `cargo xtask sim --level nodes flaws` tells how many seeds each of them takes.
+#[test]
+fn deliberate_defects_are_found() {
+    for flaw in Flaw::ALL {
+        let catch = flaw.hunt(FLAW_SEEDS);
+        assert!(catch.is_some(), "no seed below {FLAW_SEEDS} finds {}", flaw.name());
+    }
 }
 
 #[test]

@@ -102,6 +102,19 @@ impl State {
         self.life += 1;
         self.locked = false;
         self.cut_at = None;
+        self.fail_next_sync = false;
+    }
+
+    pub(super) fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Refuses a process of an earlier life.
+    pub(super) fn check_life(&self, life: Option<u64>) -> io::Result<()> {
+        match life {
+            Some(life) if life != self.life => Err(gone()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn copy(&self) -> Self {
@@ -205,7 +218,7 @@ impl State {
 
     pub(super) fn file(&mut self, life: u64, inode: u64) -> io::Result<&mut Content> {
         let content = if life == self.life { self.inodes.get_mut(&inode) } else { None };
-        content.ok_or_else(|| error(io::ErrorKind::Other, "the process is gone".to_owned()))
+        content.ok_or_else(gone)
     }
 
     pub(super) fn write(
@@ -291,6 +304,10 @@ impl State {
     fn used(&self) -> u64 {
         self.names.values().map(|inode| self.inodes[inode].read().len() as u64).sum()
     }
+}
+
+fn gone() -> io::Error {
+    error(io::ErrorKind::Other, "the process is gone".to_owned())
 }
 
 fn error(kind: io::ErrorKind, message: String) -> io::Error {

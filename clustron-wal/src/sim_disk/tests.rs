@@ -181,3 +181,21 @@ fn latency_is_told_and_never_waited_for() {
     disk.create("a").unwrap();
     assert_eq!(disk.clone().latency(), Duration::from_secs(3600));
 }
+
+#[test]
+fn what_is_left_of_a_process_touches_nothing_of_the_next_one() {
+    for end in [SimDisk::kill, SimDisk::crash] {
+        let disk = with_file(1, &[7; 10]);
+        let (before, _open) = (disk.boot(), disk.boot().open("a").unwrap());
+        let held = before.lock().unwrap();
+        end(&disk);
+        let after = disk.boot();
+        let _lock = after.lock().unwrap();
+        assert!(before.create("b").is_err() && before.rename("a", "b").is_err());
+        assert!(before.remove("a").is_err() && Disk::sync(&before).is_err());
+        assert!(before.open("a").is_err() && before.list().is_err());
+        drop(held);
+        assert!(after.lock().is_err(), "the lock of the next process stays");
+        assert_eq!(after.list().unwrap(), ["a"]);
+    }
+}

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clustron_core::{Applied, Installer, Module, Replicated, ReplicatedState};
+use clustron_core::{Applied, Epoch, Installer, Module, Replicated, ReplicatedState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,30 @@ use super::Run;
 use crate::cluster::{Failure, SimBuilder, SimCluster, simulate};
 
 /// How many count at the same time.
-const CLIENTS: u64 = 3;
+pub(super) const CLIENTS: u64 = 3;
 
-/// How many numbers each of them has to say.
-const NUMBERS: u64 = 30;
+/// The numbers of one client begin with its own number times this.
+const OF_CLIENT: u64 = 1000;
+
+/// From here on a number is leader work: the epoch that it was meant for.
+const LEADER_WORK: u64 = 1_000_000;
+
+/// What the clients do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// How many numbers each of them has to say, fewer than 1,000.
+    pub(super) numbers: u64,
+    /// The longest pause between two of them.
+    pub(super) pause: Duration,
+    /// Whether leader work is proposed too, some of it late.
+    pub(super) leads: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { numbers: 30, pause: Duration::from_millis(1500), leads: false }
+    }
+}
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,14 +46,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Tally {
     /// The numbers.
     pub numbers: Vec<u64>,
+    /// Leader work that took effect in another epoch than the one that it was meant for, which must
+    /// never be: the two epochs.
+    pub stale: Vec<(u64, u64)>,
 }
 
 impl ReplicatedState for Tally {
     type Command = u64;
     type Reply = ();
 
-    fn apply(&mut self, _at: Applied, number: u64) {
-        self.numbers.push(number);
+    fn apply(&mut self, at: Applied, number: u64) {
+        match number.checked_sub(LEADER_WORK) {
+            None => self.numbers.push(number),
+            Some(epoch) if epoch == at.epoch.0 => {}
+            Some(epoch) => self.stale.push((epoch, at.epoch.0)),
+        }
     }
 }
 
@@ -50,17 +77,28 @@ impl Module for TallyModule {
     }
 }
 
-type Tallies = SimCluster<Replicated<Tally>>;
+pub(super) type Tallies = SimCluster<Replicated<Tally>>;
+pub(super) type TallyBuilder = SimBuilder<Replicated<Tally>>;
 
 /// Every number that was acknowledged so far, by all clients.
-type Acknowledged = RefCell<Vec<u64>>;
+pub(super) type Acknowledged = RefCell<Vec<u64>>;
 
-pub(super) fn run(seed: u64, builder: SimBuilder<Replicated<Tally>>) -> Run {
+/// A run in which clients count while faults come and go.
+pub(super) fn run(seed: u64, builder: TallyBuilder, load: Load) -> Run {
+    play(seed, builder, async |cluster| count(cluster, load).await)
+}
+
+/// A run of a cluster that keeps a tally.
+pub(super) fn play(
+    seed: u64,
+    builder: TallyBuilder,
+    story: impl AsyncFnOnce(&Tallies) -> Result<String, Failure>,
+) -> Run {
     simulate(seed, async {
         let builder = builder.watch_state(Replicated::clone);
         match builder.start(|node| node.install(TallyModule)).await {
             Ok(cluster) => {
-                let outcome = count(&cluster).await;
+                let outcome = story(&cluster).await;
                 Run { trace: cluster.trace(), outcome }
             }
             Err(failure) => Run { trace: failure.trace.join("\n"), outcome: Err(failure) },
@@ -68,18 +106,43 @@ pub(super) fn run(seed: u64, builder: SimBuilder<Replicated<Tally>>) -> Run {
     })
 }
 
-async fn count(cluster: &Tallies) -> Result<String, Failure> {
+async fn count(cluster: &Tallies, load: Load) -> Result<String, Failure> {
     let acknowledged = Acknowledged::default();
-    let clients = (0..CLIENTS).map(|client| count_alone(cluster, client, &acknowledged));
-    let counted = cluster.under_chaos(futures::future::join_all(clients)).await?;
-    counted.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+    let counted = cluster.under_chaos(count_together(cluster, load, 0, &acknowledged)).await?;
+    counted?;
+    settle(cluster, load.numbers, &acknowledged).await
+}
+
+/// All clients at once, each with its numbers from `first` on.
+pub(super) async fn count_together(
+    cluster: &Tallies,
+    load: Load,
+    first: u64,
+    acknowledged: &Acknowledged,
+) -> Result<(), Failure> {
+    let clients =
+        (0..CLIENTS).map(|client| count_alone(cluster, load, client, first, acknowledged));
+    futures::future::join_all(clients).await.into_iter().collect()
+}
+
+/// Waits until the cluster is whole, and judges its tally; `each` is how many numbers each client
+/// has had to say so far.
+pub(super) async fn settle(
+    cluster: &Tallies,
+    each: u64,
+    acknowledged: &Acknowledged,
+) -> Result<String, Failure> {
     cluster.converge().await?;
     let Some(node) = cluster.pick() else { return cluster.fail("converges", "no node runs") };
-    let numbers = node.app.read_local(|tally| tally.numbers.clone());
-    let acknowledged = acknowledged.take();
+    let (numbers, stale) =
+        node.app.read_local(|tally| (tally.numbers.clone(), tally.stale.clone()));
+    if let Some((meant, then)) = stale.first() {
+        let detail = format!("work of epoch {meant} took effect in epoch {then}");
+        return cluster.fail("leader_work_is_fenced", &detail);
+    }
+    let acknowledged = acknowledged.borrow().clone();
     judge(&acknowledged, &numbers).or_else(|why| cluster.fail("acknowledged_once", &why))?;
-    let (said, kept) = (acknowledged.len(), numbers.len());
-    let all = CLIENTS * NUMBERS;
+    let (said, kept, all) = (acknowledged.len(), numbers.len(), CLIENTS * each);
     let summary = format!(
         "{said} of {all} acknowledged, {kept} applied, {:?} of virtual time",
         cluster.now()
@@ -92,15 +155,21 @@ async fn count(cluster: &Tallies) -> Result<String, Failure> {
 /// find what anybody was answered before it asked.
 async fn count_alone(
     cluster: &Tallies,
+    load: Load,
     client: u64,
+    first: u64,
     acknowledged: &Acknowledged,
 ) -> Result<(), Failure> {
-    let mut rng = StdRng::seed_from_u64(cluster.seed().rotate_left(17) ^ client);
-    for turn in 0..NUMBERS {
-        let pause = rng.random_range(0..1500);
+    let mut rng = StdRng::seed_from_u64(cluster.seed().rotate_left(17) ^ client ^ (first << 32));
+    let pause_ms = u64::try_from(load.pause.as_millis()).unwrap_or(u64::MAX);
+    for turn in first..first + load.numbers {
+        let pause = rng.random_range(0..pause_ms);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let Some(node) = cluster.pick() else { continue };
-        let number = client * 1000 + turn;
+        if load.leads && rng.random_bool(0.2) {
+            lead_late(cluster, node.leader().map(|leader| leader.epoch), &mut rng).await;
+        }
+        let number = client * OF_CLIENT + turn;
         match node.app.propose(&number, PATIENCE).await {
             Ok(_) => acknowledged.borrow_mut().push(number),
             Err(error) => {
@@ -124,6 +193,18 @@ async fn count_alone(
     Ok(())
 }
 
+/// Proposes work of an epoch, at once or when it may have passed. Whether it is applied is for the
+/// core to say.
+async fn lead_late(cluster: &Tallies, epoch: Option<Epoch>, rng: &mut StdRng) {
+    let (Some(epoch), wait) = (epoch, rng.random_range(0..3000)) else { return };
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    let Some(node) = cluster.pick() else { return };
+    let work = LEADER_WORK + epoch.0;
+    if let Err(error) = node.app.propose_as_leader(epoch, &work, PATIENCE).await {
+        cluster.note(&format!("work of epoch {epoch} by {}: {error}", node.name));
+    }
+}
+
 /// Every acknowledged number is there, none is there twice, and what one client was answered stands
 /// in the order in which it said it.
 fn judge(acknowledged: &[u64], numbers: &[u64]) -> Result<(), String> {
@@ -138,7 +219,7 @@ fn judge(acknowledged: &[u64], numbers: &[u64]) -> Result<(), String> {
         let Some(place) = places.get(number) else {
             return Err(format!("{number} was acknowledged and is lost"));
         };
-        let client = number / 1000;
+        let client = number / OF_CLIENT;
         if last.insert(client, *place).is_some_and(|before| before > *place) {
             return Err(format!("{number} was applied before what its client had said before"));
         }
