@@ -18,7 +18,8 @@
 //!    and gives a [`Violation`] with the offending lines.
 //!
 //! Long before that, [`cluster`] runs the same nodes in one process and in virtual time, where a
-//! seed decides which links are cut and who dies: thousands of bad days in the time of one.
+//! seed decides which links are cut, which disks fail and who dies: thousands of bad days in the
+//! time of one.
 //!
 //! Besides, [`conformance`] has the suite that every [`Transport`](clustron_core::Transport)
 //! passes, one of your own too.

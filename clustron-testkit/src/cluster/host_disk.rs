@@ -5,9 +5,14 @@ use std::time::Duration;
 use clustron_core::simulation::SimDisk;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
 
 /// A disk that is well takes no longer than this for a change, in microseconds.
 const LATENCY_US_MAX: u64 = 3000;
+
+/// A node that starts with an old copy and is not refused for so long waits in vain, and whoever
+/// restored the copy gives it up.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// How a node's process ends, as far as its disk is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +35,7 @@ pub(super) struct HostDisk {
     hurt: bool,
     /// It is an old copy, with which no node may start.
     old: bool,
+    booted_at: Option<Instant>,
 }
 
 impl HostDisk {
@@ -38,7 +44,7 @@ impl HostDisk {
         let latency = Duration::from_micros(latency);
         let disk = SimDisk::new(seed);
         disk.set_latency(latency);
-        Self { disk, latency, before_start: None, hurt: false, old: false }
+        Self { disk, latency, before_start: None, hurt: false, old: false, booted_at: None }
     }
 
     /// The disk for a node that starts now. An old copy that was refused is thrown away first.
@@ -47,6 +53,7 @@ impl HostDisk {
             self.wipe();
         }
         self.hurt = self.old;
+        self.booted_at = Some(Instant::now());
         self.before_start = Some(self.disk.copy());
         self.disk.boot()
     }
@@ -79,6 +86,12 @@ impl HostDisk {
 
     pub(super) fn is_old(&self) -> bool {
         self.old
+    }
+
+    /// Whether an old copy has been in use for longer than anybody waits.
+    pub(super) fn is_given_up(&self) -> bool {
+        let waits = |booted_at: Instant| booted_at.elapsed() > GIVEN_UP_AFTER;
+        self.old && self.hurt && self.booted_at.is_some_and(waits)
     }
 
     pub(super) fn wipe(&mut self) {

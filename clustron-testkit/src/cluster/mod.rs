@@ -62,6 +62,40 @@
 //! [`cut_one_way`](SimCluster::cut_one_way), [`worsen`](SimCluster::worsen),
 //! [`clock`](SimCluster::clock), [`mend`](SimCluster::mend) and [`heal`](SimCluster::heal).
 //!
+//! # Disks
+//!
+//! With [`SimBuilder::on_disk`] every host has a simulated disk that outlives its nodes. A node that
+//! is [killed](SimCluster::crash) finds it as it was, one whose [power](SimCluster::power_off) failed
+//! finds what was synced and any pieces of the rest, and both come back as who they were. Disks can
+//! be [slow](SimCluster::slow_disk), [full](SimCluster::fill_disk), fail
+//! [a sync](SimCluster::fail_next_sync) or [go](SimCluster::cut_disk_after) in the middle of a
+//! change, be [lost](SimCluster::lose_disk), and be [put back](SimCluster::restore_old_disk) to what
+//! they were before the node's latest start, with which nobody may be let in.
+//! [`FaultKind::DISKS`] has all of that happen by itself. A node may end only because of its disk.
+//!
+//! An older copy than that is not tried: with one that is put back without a start in between, the
+//! next start has a new number, and nobody can tell that it has forgotten something.
+//!
+//! # Deliberate flaws
+//!
+//! A simulation that finds nothing may be blind. So each [`Flaw`] is switched on in all nodes, and
+//! the seeds of the [`scenarios`] with disks must find it; `cargo xtask sim --level nodes flaws`
+//! makes this table of how many it took.
+//!
+//! | flaw | seeds | found in | by |
+//! | --- | --- | --- | --- |
+//! | `VoteNotPersisted` | 1 | power | converges |
+//! | `AcknowledgedBeforeSync` | 1 | disks-3 | every_node_starts |
+//! | `IdentityOutlivesLog` | 1 | disks-3 | converges |
+//! | `StartNotCounted` | 1 | disks-3 | each_start_is_counted |
+//! | `LastEntryLost` | 1 | disks-3 | one_activation_per_epoch |
+//! | `TruncatedEntriesReturn` | 5 | disks-3 | same_index_same_state |
+//! | `SnapshotNotWritten` | 1 | disks-3 | every_node_starts |
+//! | `PurgeNotNoted` | 4 | disks-5 | every_node_starts |
+//! | `SnapshotAheadOfState` | 1 | disks-3 | same_index_same_state |
+//! | `StateNotRestored` | 1 | disks-3 | same_index_same_state |
+//! | `StaleEpochAccepted` | 1 | disks-3 | leader_work_is_fenced |
+//!
 //! # What it cannot show
 //!
 //! * A stopped process (`SIGSTOP`): all nodes share one thread, so none can be kept from running.

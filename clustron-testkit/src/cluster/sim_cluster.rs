@@ -351,7 +351,8 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
             let left = until.saturating_duration_since(Instant::now());
             let read = node.barrier(left.min(Duration::from_secs(5))).await;
             read.map_err(|error| format!("{} does not answer a read: {error}", node.name))?;
-            states.extend(self.inner.watch_state.as_ref().map(|watch| watch(&node.app).now()));
+            // Not its index: that of a copy that came by a snapshot is the snapshot's.
+            states.extend(self.inner.watch_state.as_ref().map(|watch| watch(&node.app).now().1));
         }
         match states.windows(2).all(|pair| pair[0] == pair[1]) {
             true => Ok(()),

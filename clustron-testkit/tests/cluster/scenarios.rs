@@ -34,17 +34,17 @@ fn partial_partitions_stop_no_cluster_for_good() {
 
 #[test]
 fn disks_that_fail_lose_nothing_on_three_nodes() {
-    holds("disks-3", 0..24);
+    holds("disks-3", 0..12);
 }
 
 #[test]
 fn disks_that_fail_lose_nothing_on_five_nodes() {
-    holds("disks-5", 0..10);
+    holds("disks-5", 0..4);
 }
 
 #[test]
 fn what_was_acknowledged_is_there_when_all_power_is_back() {
-    holds("power", 0..16);
+    holds("power", 0..6);
 }
 
 /// `cargo xtask sim --level nodes flaws` tells how many seeds each of them takes.

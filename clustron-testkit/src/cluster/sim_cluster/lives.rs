@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::SimCluster;
-use crate::cluster::host_disk::Ending;
+use crate::cluster::host_disk::{Ending, HostDisk};
 use crate::cluster::node::{Node, observe};
 
 impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
@@ -118,15 +118,21 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
         }
     }
 
-    /// Starts the nodes anew that ended because of their disks.
+    /// Starts the nodes anew that ended because of their disks, and those that wait for ever because
+    /// nobody lets them in with an old one.
     pub(super) fn restart_fallen(&self) {
-        let fallen = |slots: &std::collections::BTreeMap<String, super::Slot<H>>| -> Vec<String> {
-            slots.iter().filter(|(_, slot)| slot.fell).map(|(host, _)| host.clone()).collect()
-        };
-        let hosts = fallen(&self.slots());
-        for host in hosts {
-            self.heal_disk(&host);
-            self.restart(&host);
+        for host in self.hosts() {
+            let given_up = self.slot(&host, |slot| {
+                let old = slot.disk.as_ref().is_some_and(HostDisk::is_given_up);
+                old && slot.process.is_some() && slot.running.is_none()
+            });
+            if given_up {
+                self.crash(&host);
+            }
+            if given_up || self.slot(&host, |slot| slot.fell) {
+                self.heal_disk(&host);
+                self.restart(&host);
+            }
         }
     }
 
