@@ -166,7 +166,7 @@ impl Formation {
                     }
                 }
             }
-            self.pause(pause).await;
+            self.pause(pause).await?;
             pause = (pause * 3 / 2).min(GREET_AGAIN_MAX);
         }
     }
@@ -193,7 +193,7 @@ impl Formation {
                     "waiting for a majority of the voters to be there again"
                 );
             }
-            self.pause(pause).await;
+            self.pause(pause).await?;
             pause = (pause * 3 / 2).min(GREET_AGAIN_MAX);
         }
         Ok(Formed::Yes)
@@ -391,11 +391,18 @@ impl Formation {
         tracing::warn!(unreachable_seeds = ?failed, "waiting for {what}");
     }
 
-    /// Until the next greeting, or until something is agreed.
-    async fn pause(&self, pause: Duration) {
+    /// Until the next greeting, or until something is agreed. An error if nothing ever will be: the
+    /// control plane has ended, as when its disk fails.
+    async fn pause(&self, pause: Duration) -> Result<(), StartError> {
         let mut agreed = self.agreed.clone();
         agreed.mark_unchanged();
-        let _ = tokio::time::timeout(pause, agreed.changed()).await;
+        let ended = matches!(tokio::time::timeout(pause, agreed.changed()).await, Ok(Err(_)));
+        if ended || self.control.tasks.is_cancelled() {
+            let why = self.control.tasks.panicked();
+            let why = why.unwrap_or_else(|| "it ended while the node started".to_owned());
+            return Err(StartError::ControlPlane(why));
+        }
+        Ok(())
     }
 
     /// The cluster this node belongs to, and whether the cluster is real.

@@ -64,14 +64,14 @@
 //!
 //! # Disks
 //!
-//! With [`SimBuilder::on_disk`] every host has a simulated disk that outlives its nodes. A node that
-//! is [killed](SimCluster::crash) finds it as it was, one whose [power](SimCluster::power_off) failed
-//! finds what was synced and any pieces of the rest, and both come back as who they were. Disks can
-//! be [slow](SimCluster::slow_disk), [full](SimCluster::fill_disk), fail
-//! [a sync](SimCluster::fail_next_sync) or [go](SimCluster::cut_disk_after) in the middle of a
-//! change, be [lost](SimCluster::lose_disk), and be [put back](SimCluster::restore_old_disk) to what
-//! they were before the node's latest start, with which nobody may be let in.
-//! [`FaultKind::DISKS`] has all of that happen by itself. A node may end only because of its disk.
+//! With [`SimBuilder::on_disk`] every host has a simulated disk that outlives its nodes. A node
+//! that is [killed](SimCluster::crash) finds it as it was, one whose [power](SimCluster::power_off)
+//! failed finds what was synced and any pieces of the rest, and both come back as who they were.
+//! Disks can be [slow](SimCluster::slow_disk), [full](SimCluster::fill_disk), fail [a
+//! sync](SimCluster::fail_next_sync) or [go](SimCluster::cut_disk_after) in the middle of a change,
+//! be [lost](SimCluster::lose_disk), and be [put back](SimCluster::restore_old_disk) to what they
+//! were before the node's latest start, with which nobody may be let in. [`FaultKind::DISKS`] has
+//! all of that happen by itself. A node may end only because of its disk.
 //!
 //! An older copy than that is not tried: with one that is put back without a start in between, the
 //! next start has a new number, and nobody can tell that it has forgotten something.

@@ -118,8 +118,8 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
         }
     }
 
-    /// Starts the nodes anew that ended because of their disks, and those that wait for ever because
-    /// nobody lets them in with an old one.
+    /// Starts the nodes anew that ended because of their disks, and those that wait for ever
+    /// because nobody lets them in with an old one.
     pub(super) fn restart_fallen(&self) {
         for host in self.hosts() {
             let given_up = self.slot(&host, |slot| {
