@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clustron_core::membership::{self, News, Standing};
 use clustron_core::{ClusterStatus, Incarnation, Message, Metadata, NodeId, Replicated, Role};
-use clustron_testkit::cluster::scenarios::{Tally, TallyModule};
+use clustron_testkit::cluster::scenarios::{self, Tally, TallyModule};
 use clustron_testkit::cluster::{Failure, Quality, SimCluster, simulate};
 use serde::{Deserialize, Serialize};
 
@@ -167,4 +167,12 @@ fn hearsay_about_a_healthy_node_does_not_stand() {
         });
         told.unwrap_or_else(|failure| panic!("{failure}"));
     }
+}
+
+/// A node's disk failed while the node was on its way back, and its start went on for ever.
+#[test]
+fn a_start_ends_when_the_disk_fails_on_the_way_back() {
+    let disks = scenarios::all().into_iter().find(|scenario| scenario.name == "disks-3");
+    let run = disks.expect("it is listed").run(60);
+    run.outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
