@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", recovery::inspect(&arguments.data_dir)?);
     if arguments.i_have_lost_the_majority {
         let loss = recovery::declare_loss(&arguments.data_dir, &arguments.by)?;
-        println!("declared: {loss}");
+        println!("{loss}");
         println!("start this node as usual, and the others with empty directories");
     }
     Ok(())
