@@ -55,10 +55,11 @@ mod tests {
     fn one_is_down() -> View {
         let info = serde_json::json!({
             "id": 1, "name": "a", "incarnation": 1, "addr": "a:1", "roles": ["Member"], "tags": {},
-            "revision": 0
+            "revision": 0, "starts": 1, "process": 0
         });
         let record = serde_json::json!({
-            "info": info, "state": "Down", "reason": "no answer", "since": 9, "since_at": 0,
+            "info": info, "state": "Down", "reason": "no answer", "process_since": 1, "since": 9,
+            "since_at": 0,
             "changed": 9, "removal": null
         });
         serde_json::from_value(serde_json::json!({ "version": 9, "nodes": { "1": record } }))
