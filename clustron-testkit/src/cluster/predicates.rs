@@ -109,6 +109,20 @@ pub(super) mod testing {
         }
     }
 
+    /// A view of version 9 in which node 1 stands so, as core would have it in a snapshot.
+    pub(crate) fn view_of_one(name: &str, state: &str, reason: &str) -> View {
+        let info = serde_json::json!({
+            "id": 1, "name": name, "incarnation": 1, "addr": "a:1", "roles": ["Member"], "tags": {},
+            "revision": 0, "starts": 1, "process": 0
+        });
+        let record = serde_json::json!({
+            "info": info, "state": state, "reason": reason, "process_since": 1, "since": 9,
+            "since_at": 0, "changed": 9, "removal": null
+        });
+        let view = serde_json::json!({ "version": 9, "nodes": { "1": record } });
+        serde_json::from_value(view).unwrap()
+    }
+
     pub(crate) fn activation(epoch: u64, node: u64) -> Activation {
         Activation {
             epoch: Epoch(epoch),

@@ -46,29 +46,13 @@ impl Predicate for NoHealthyNodeIsRemoved {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::status;
+    use super::super::testing::{status, view_of_one};
     use super::*;
     use crate::cluster::Health;
-    use clustron_core::View;
-
-    /// A view in which node 1 is down, as core would have it in a snapshot.
-    fn one_is_down() -> View {
-        let info = serde_json::json!({
-            "id": 1, "name": "a", "incarnation": 1, "addr": "a:1", "roles": ["Member"], "tags": {},
-            "revision": 0, "starts": 1, "process": 0
-        });
-        let record = serde_json::json!({
-            "info": info, "state": "Down", "reason": "no answer", "process_since": 1, "since": 9,
-            "since_at": 0,
-            "changed": 9, "removal": null
-        });
-        serde_json::from_value(serde_json::json!({ "version": 9, "nodes": { "1": record } }))
-            .unwrap()
-    }
 
     fn seen(health: &Health) -> Result<(), String> {
         let mut status = status(2);
-        status.view = one_is_down();
+        status.view = view_of_one("a", "Down", "no answer");
         NoHealthyNodeIsRemoved::default().check(&Moment {
             at: Duration::from_secs(100),
             host: "b",

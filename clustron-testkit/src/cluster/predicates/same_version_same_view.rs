@@ -33,22 +33,12 @@ impl Predicate for SameVersionSameView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::status;
+    use super::super::testing::{status, view_of_one};
     use super::*;
     use crate::cluster::Health;
 
     fn view(name: &str) -> View {
-        let info = serde_json::json!({
-            "id": 1, "name": name, "incarnation": 1, "addr": "a:1", "roles": ["Member"], "tags": {},
-            "revision": 0, "starts": 1, "process": 0
-        });
-        let record = serde_json::json!({
-            "info": info, "state": "Alive", "reason": "", "process_since": 9, "since": 9,
-            "since_at": 0,
-            "changed": 9, "removal": null
-        });
-        serde_json::from_value(serde_json::json!({ "version": 9, "nodes": { "1": record } }))
-            .unwrap()
+        view_of_one(name, "Alive", "")
     }
 
     #[test]
