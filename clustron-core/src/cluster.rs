@@ -427,11 +427,7 @@ impl Inner {
             let looks = others.map(|node| self.messenger.verify(node.id));
             let looks = futures::future::join_all(looks).await;
             let gone = |look: &Result<(), MessageError>| {
-                matches!(
-                    look,
-                    Err(MessageError::Unreachable { gone: true, .. }
-                        | MessageError::UnknownNode { .. })
-                )
+                look.as_ref().is_err_and(|error| error.says_gone())
             };
             if looks.iter().all(gone) {
                 return;

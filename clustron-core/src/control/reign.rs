@@ -19,7 +19,6 @@ use crate::election::Input;
 use crate::identity::{Epoch, NodeId};
 use crate::looks::{Looks, Seen};
 use crate::membership::PeerState;
-use crate::messaging::MessageError;
 use crate::opinion::OPINION_BYTES_MAX;
 use crate::tolerance::{Pairs, TWO_VOTERS};
 use crate::view::{NodeState, View};
@@ -283,10 +282,7 @@ impl Control {
                 let looking = messenger.verify(node);
                 let seen = match tokio::time::timeout(LOOK_DEADLINE, looking).await {
                     Ok(Ok(())) => Seen::Answered,
-                    Ok(Err(
-                        MessageError::Unreachable { gone: true, .. }
-                        | MessageError::UnknownNode { .. },
-                    )) => Seen::Gone,
+                    Ok(Err(error)) if error.says_gone() => Seen::Gone,
                     Ok(Err(_)) | Err(_) => Seen::Silent,
                 };
                 lock(&looks).ended(node, seen);

@@ -118,4 +118,9 @@ impl MessageError {
             | Self::BadReply { .. } => Outcome::Unknown,
         }
     }
+
+    /// Whether nobody of that identity is to be found any more, and not only no answer.
+    pub(crate) fn says_gone(&self) -> bool {
+        matches!(self, Self::Unreachable { gone: true, .. } | Self::UnknownNode { .. })
+    }
 }
