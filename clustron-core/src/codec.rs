@@ -41,6 +41,16 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     })
 }
 
+/// How many bytes [`encode`] would give.
+pub fn encoded_len<T: Serialize + ?Sized>(value: &T) -> Result<usize, CodecError> {
+    let mut size = bincode::enc::write::SizeWriter::default();
+    let counted = bincode::serde::encode_into_writer(value, &mut size, bincode::config::standard());
+    counted.map(|()| size.bytes_written).map_err(|error| CodecError::Encode {
+        what: std::any::type_name::<T>(),
+        reason: error.to_string(),
+    })
+}
+
 /// Decodes a value that must fill `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     decode_whole::<T, DECODE_BYTES_MAX>(bytes)
@@ -104,6 +114,7 @@ mod tests {
         #[test]
         fn values_come_back(value: (u64, String, Option<Vec<i32>>)) {
             let bytes = encode(&value).unwrap();
+            prop_assert_eq!(encoded_len(&value).unwrap(), bytes.len());
             prop_assert_eq!(decode::<(u64, String, Option<Vec<i32>>)>(&bytes).unwrap(), value);
         }
 

@@ -21,7 +21,7 @@ mod bug;
 mod error;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use clustron_wal::{Disk, Lock};
@@ -80,6 +80,8 @@ pub(crate) struct DataDir {
     disk: Arc<dyn Disk>,
     calls: Calls,
     identity: Mutex<Identity>,
+    /// Held by whoever writes in the name of the identity, against its being given up meanwhile.
+    in_use: RwLock<()>,
     _lock: Lock,
 }
 
@@ -102,7 +104,8 @@ impl DataDir {
                 if calls.has(DiskBug::StartNotCounted) { identity } else { identity.next_start() }
             }
         };
-        let dir = Self { disk, calls, identity: Mutex::new(identity), _lock: lock };
+        let (identity, in_use) = (Mutex::new(identity), RwLock::default());
+        let dir = Self { disk, calls, identity, in_use, _lock: lock };
         if dir.identity().foreign_rest || dir.has(DiskBug::IdentityOutlivesLog) {
             dir.clear().map_err(failed)?;
         }
@@ -115,8 +118,8 @@ impl DataDir {
     pub(crate) fn at_rest(disk: Arc<dyn Disk>) -> Result<Option<Self>, DataDirError> {
         let (lock, known) = take(disk.as_ref())?;
         let Some(identity) = known else { return Ok(None) };
-        let (calls, identity) = (Calls::Pool, Mutex::new(identity));
-        Ok(Some(Self { disk, calls, identity, _lock: lock }))
+        let (calls, identity, in_use) = (Calls::Pool, Mutex::new(identity), RwLock::default());
+        Ok(Some(Self { disk, calls, identity, in_use, _lock: lock }))
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -135,6 +138,18 @@ impl DataDir {
     /// What a file holds cannot be what was written.
     pub(crate) fn damaged(&self, file: &str, what: &dyn std::fmt::Display) -> DataDirError {
         DataDirError::damaged(&self.disk.path(), file, what)
+    }
+
+    /// Lets the caller write in the name of this node, for as long as it holds what it gets. What a
+    /// node began to write before it was given up must not come to its successor.
+    pub(crate) fn as_node(&self, node: NodeId) -> Result<RwLockReadGuard<'_, ()>, DiskError> {
+        let in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
+        if self.lock().node == node { Ok(in_use) } else { Err(DiskError::GivenUp { node }) }
+    }
+
+    /// Whether the directory has this file.
+    pub(crate) fn holds(&self, file: &str) -> Result<bool, DiskError> {
+        Ok(self.disk.list().map_err(Arc::new)?.iter().any(|name| name == file))
     }
 
     /// Writes down to which cluster the node belongs. Before the first vote and the first entry.
@@ -158,6 +173,7 @@ impl DataDir {
     /// Gives the identity up, and everything that was promised under it, for a new one. Only where
     /// the cluster that it was for never came to be, or does not miss it.
     pub(crate) fn renounce(&self, chance: &Chance) -> Result<(), DiskError> {
+        let _alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
         self.write(|identity| {
             let fresh = Identity::new(&identity.cluster_name, identity.name.as_ref(), chance);
             *identity = Identity { foreign_rest: true, ..fresh };

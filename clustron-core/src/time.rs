@@ -90,6 +90,13 @@ impl FromStr for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The present UTC instant as this node believes it.
     fn now(&self) -> Timestamp;
+
+    /// How long the machine has been suspended since any fixed instant, for how old a copy is: the
+    /// clock that timers run by stands still meanwhile. It never falls. A machine that is never
+    /// suspended, as most simulated ones, gives zero.
+    fn suspended(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The operating system's clock.
@@ -99,6 +106,20 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
+    }
+
+    /// On Linux what `CLOCK_BOOTTIME` is ahead of `CLOCK_MONOTONIC`; zero elsewhere.
+    #[cfg(target_os = "linux")]
+    fn suspended(&self) -> Duration {
+        use rustix::time::{ClockId, clock_gettime};
+        // In this order, so that what lies between the two readings is not taken for sleep.
+        let booted = clock_gettime(ClockId::Boottime);
+        let awake = clock_gettime(ClockId::Monotonic);
+        let since_boot = |time: rustix::time::Timespec| {
+            let (s, ns) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+            Duration::new(s.unwrap_or(0), ns.unwrap_or(0))
+        };
+        since_boot(booted).saturating_sub(since_boot(awake))
     }
 }
 

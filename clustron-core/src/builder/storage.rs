@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::ClusterBuilder;
 use crate::control::Storage;
-use crate::data_dir::{Calls, DataDir, DataDirError, DiskBug, Identity};
+use crate::data_dir::{Calls, DataDir, DataDirError, DiskBug, Identity, SNAPSHOT};
 use crate::error::StartError;
 use crate::identity::{ClusterName, NodeName};
 use crate::local::Local;
@@ -79,7 +79,13 @@ impl ClusterBuilder {
         let known = local(Some(data.identity()))?;
         let storage = Storage::open(data, &known).await?;
         let keeps_id = data.has(DiskBug::IdentityOutlivesLog);
-        if known.cluster_id().is_none() || storage.knows_bootstrap() || keeps_id {
+        let real = storage.knows_bootstrap()
+            || data.holds(SNAPSHOT).map_err(|error| data.failed(error))?;
+        if real && !known.node().follows_log() {
+            // It would be counted on as a voter, and be none.
+            return Err(DataDirError::OtherRole { path: data.disk().path() }.into());
+        }
+        if known.cluster_id().is_none() || real || keeps_id {
             return Ok((known, storage));
         }
         // It ended while its cluster was being founded, or before it had joined it. What it has

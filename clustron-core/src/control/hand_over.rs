@@ -20,7 +20,7 @@ use super::{Control, propose};
 use crate::election::Input;
 use crate::hand_over::HandOverError;
 use crate::identity::NodeId;
-use crate::messaging::{Lane, MessageError, Outcome};
+use crate::messaging::{Lane, Outcome};
 
 /// How long another node's request to hand over may occupy the leader.
 const HAND_OVER_MAX: Duration = Duration::from_secs(30);
@@ -101,7 +101,7 @@ impl Control {
         _from: NodeId,
         request: HandOver,
     ) -> HandedOver {
-        let slot = self.proposals.try_acquire();
+        let slot = self.core_requests.try_acquire();
         if slot.is_err() || self.check_cluster(request.cluster).is_err() {
             return HandedOver::NotLeader { leader: None };
         }
@@ -163,8 +163,13 @@ impl Control {
                 break;
             }
             match self.hand_over_to(successor, left).await {
-                Err(error) if error.outcome() == Outcome::NotApplied => failure = error,
-                handed => return handed,
+                Ok(leader) => return Ok(leader),
+                // One that was asked may take over yet, whatever becomes of the next.
+                Err(error) if failure.outcome() == Outcome::NotApplied => failure = error,
+                Err(_) => {}
+            }
+            if self.not_leading().is_some() {
+                break;
             }
             tried.insert(successor);
         }
@@ -206,14 +211,16 @@ impl Control {
             Ok(true) => {}
             Ok(false) => return Err(not_taken("it follows another leader".to_owned())),
             // It may have been asked, and stand yet.
-            Err(MessageError::Timeout { .. }) => {}
+            Err(error) if error.outcome() == Outcome::Unknown => {}
             Err(error) => return Err(not_taken(error.to_string())),
         }
         let mut metrics = self.raft.metrics();
         let deposed = metrics.wait_for(|m| !leads(m));
         match tokio::time::timeout_at(until, deposed).await.map(|_| ()) {
             Ok(()) => self.led_by_another(until).await,
-            Err(_elapsed) => Err(not_taken("it was not elected in time".to_owned())),
+            Err(_elapsed) => Err(HandOverError::Unconfirmed(format!(
+                "node {successor} was asked to take over, and was not elected in time"
+            ))),
         }
     }
 

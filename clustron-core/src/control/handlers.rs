@@ -6,24 +6,26 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use openraft::raft::AppendEntriesResponse;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tokio::time::Instant;
 
 use super::Control;
 use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Rejection, Response};
 use super::propose::ProposeError;
-use super::proposer::{Backlog, Overload, QUEUE_COMMANDS};
 use super::rpc::{
     Append, Appended, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Proposal, Propose,
     Proposed, ReadIndex, Refused, SnapshotChunk, WhoVotes,
 };
 use super::snapshot;
-use super::types::{Snapshot, Vote};
+use super::types::{Snapshot, TypeConfig, Vote};
 use crate::election::{Input, PreVote};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
 
 /// The largest snapshot that is received, in bytes.
 const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
+
+/// No log becomes longer than this.
+const LOG_INDEX_MAX: u64 = u64::MAX >> 2;
 
 /// The longest name of a module in a command that is handed on: an entry must fit into a frame.
 const MODULE_BYTES_MAX: usize = 1024;
@@ -120,6 +122,7 @@ impl Control {
     ) -> Result<Appended, Refused> {
         self.check_cluster(request.cluster)?;
         self.check_leader(from, request.rpc.vote)?;
+        check_places(&request.rpc)?;
         let in_touch = self.check_touch(request.rpc.vote, request.out_of_touch)?;
         let reply = self.raft.append_entries(request.rpc).await;
         let reply = reply.map_err(|e| Refused::Failed(e.to_string()))?;
@@ -232,15 +235,21 @@ impl Control {
         if !allowed || self.check_cluster(request.cluster).is_err() {
             return Proposed::NotLeader { leader: None };
         }
-        let Ok(_slot) = self.proposals.try_acquire() else {
-            self.metrics.overloads.inc();
-            let (waiting, limit) = (QUEUE_COMMANDS, QUEUE_COMMANDS);
-            return Proposed::Overloaded(Overload { of: Backlog::Commands, waiting, limit });
-        };
         let deadline = Duration::from_millis(u64::from(request.deadline_ms)).min(PROPOSE_MAX);
         let proposed = match request.proposal {
-            Proposal::Core(command) => self.propose_here(command, deadline).await,
-            Proposal::Module(command) => self.propose_module_here(command, deadline).await,
+            Proposal::Core(command) => {
+                let Ok(_slot) = self.core_requests.try_acquire() else {
+                    return Proposed::NotLeader { leader: None };
+                };
+                self.propose_here(command, deadline).await
+            }
+            Proposal::Module(command) => match self.handed_on.admit(command.weight()) {
+                Ok(_room) => self.propose_module_here(command, deadline).await,
+                Err(overload) => {
+                    self.metrics.overloads.inc();
+                    return Proposed::Overloaded(overload);
+                }
+            },
         };
         match proposed {
             Ok(proposed) => proposed,
@@ -254,7 +263,7 @@ impl Control {
         _from: NodeId,
         request: ReadIndex,
     ) -> Result<u64, Option<NodeId>> {
-        let slot = self.proposals.try_acquire();
+        let slot = self.core_requests.try_acquire();
         if slot.is_err() || self.check_cluster(request.cluster).is_err() {
             return Err(None);
         }
@@ -283,7 +292,7 @@ impl Control {
         if let Err(reason) = request.node.check() {
             return JoinReply::Refused { reason };
         }
-        let slot = self.proposals.try_acquire();
+        let slot = self.core_requests.try_acquire();
         // Whoever leads in name only must not let anybody in.
         if slot.is_err() || self.leading.borrow().is_none() {
             return JoinReply::NotLeader { leader: self.leader_info() };
@@ -322,6 +331,17 @@ impl Control {
         let membership = metrics.borrow().membership_config.clone();
         membership.membership().get_node(&leader)?.info.clone()
     }
+}
+
+/// openraft counts on from these without a look.
+fn check_places(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Refused> {
+    let next = rpc.prev_log_id.map_or(0, |prev| prev.index.saturating_add(1));
+    let in_order = rpc.entries.iter().zip(next..).all(|(e, index)| e.log_id.index == index);
+    let committed = rpc.leader_commit.map_or(0, |id| id.index);
+    if in_order && next.max(committed) <= LOG_INDEX_MAX {
+        return Ok(());
+    }
+    Err(Refused::Failed(format!("entries that are not at the places from {next} on, or beyond {LOG_INDEX_MAX}")))
 }
 
 fn not_of_sender(from: NodeId, vote: Vote) -> Refused {

@@ -16,6 +16,7 @@ use crate::codec;
 use crate::data_dir::{
     DataDir, DataDirError, DiskBug, DiskError, LOG_PREFIX, PURGED, VOTE, encoded,
 };
+use crate::identity::NodeId;
 use crate::local::Local;
 
 /// A segment that is longer is followed by another. Space comes back in whole segments.
@@ -26,6 +27,8 @@ pub(super) struct LogDisk {
     data: Arc<DataDir>,
     /// The node that writes; nobody while it does not run.
     local: Option<Arc<Local>>,
+    /// In whose name it is written.
+    node: NodeId,
     wal: Mutex<Wal>,
 }
 
@@ -50,11 +53,18 @@ impl LogDisk {
             ..Options::new(LOG_PREFIX, data.identity().node.0)
         };
         let (mut wal, recovered) = Wal::open(data.disk().clone(), options).map_err(failed)?;
+        let loses = data.has(DiskBug::IdentityOutlivesLog) || data.has(DiskBug::VoteNotPersisted);
+        if wal.is_new() && data.identity().cluster.is_some() && !loses {
+            // Its first file was there before the first promise: see `bind`.
+            return Err(data.damaged(LOG_PREFIX, &"its files are missing"));
+        }
         if recovered.torn_bytes > 0 {
             let bytes = recovered.torn_bytes;
-            tracing::info!(
+            // It cannot be told from damage to what had been written.
+            tracing::warn!(
                 bytes,
-                "the last write of the control log had not ended, and was cut off"
+                "the last write of the control log was not whole, and was cut off: harmless after \
+                 a crash; otherwise check the disk"
             );
         }
         if data.has(DiskBug::LastEntryLost) && wal.next_index() > wal.first_index() {
@@ -76,7 +86,12 @@ impl LogDisk {
             }
             entries.push(entry);
         }
-        let disk = Self { data, local, wal: Mutex::new(wal) };
+        if vote.is_none() && (purged.is_some() || entries.len() > 1) && !loses {
+            // Whoever has taken an entry from a leader has noted that leader's vote before.
+            return Err(data.damaged(VOTE, &"it is missing"));
+        }
+        let node = data.identity().node;
+        let disk = Self { data, local, node, wal: Mutex::new(wal) };
         Ok((disk, Found { vote, purged, entries }))
     }
 
@@ -90,6 +105,7 @@ impl LogDisk {
     }
 
     pub(super) fn save_vote(&self, vote: &Vote) -> Result<(), DiskError> {
+        let _as_node = self.data.as_node(self.node)?;
         self.bind()?;
         if self.data.has(DiskBug::VoteNotPersisted) {
             return Ok(());
@@ -98,6 +114,7 @@ impl LogDisk {
     }
 
     pub(super) fn append(&self, first: u64, records: &[Bytes]) -> Result<(), DiskError> {
+        let _as_node = self.data.as_node(self.node)?;
         self.bind()?;
         let mut wal = self.lock();
         // openraft's own suite appends entries wherever it likes; openraft itself never does.
@@ -122,6 +139,7 @@ impl LogDisk {
     }
 
     pub(super) fn truncate(&self, from: u64) -> Result<(), DiskError> {
+        let _as_node = self.data.as_node(self.node)?;
         if self.data.has(DiskBug::TruncatedEntriesReturn) {
             return Ok(());
         }
@@ -131,6 +149,7 @@ impl LogDisk {
     /// Gives up the entries up to a place, and notes the place first: what a crash leaves over is
     /// then passed over.
     pub(super) fn purge(&self, upto: LogId) -> Result<(), DiskError> {
+        let _as_node = self.data.as_node(self.node)?;
         if !self.data.has(DiskBug::PurgeNotNoted) {
             self.data.store(PURGED, &encoded(&upto)?)?;
         }
@@ -141,12 +160,18 @@ impl LogDisk {
         Ok(wal.purge(upto.index)?)
     }
 
-    /// What is promised from here on, is promised as a node of its cluster.
+    /// What is promised from here on, is promised as a node of its cluster. The log gets its first
+    /// file before that, so that a log that is lost later is not taken for one that never was.
     fn bind(&self) -> Result<(), DiskError> {
-        match self.local.as_ref().and_then(|local| local.cluster_id()) {
-            Some(cluster) => self.data.bind(cluster),
-            None => Ok(()),
+        let cluster = self.local.as_ref().and_then(|local| local.cluster_id());
+        let Some(cluster) = cluster else { return Ok(()) };
+        if self.data.identity().cluster.is_none() {
+            let mut wal = self.lock();
+            if wal.is_new() {
+                wal.reset(0)?;
+            }
         }
+        self.data.bind(cluster)
     }
 
     fn lock(&self) -> MutexGuard<'_, Wal> {
@@ -165,3 +190,6 @@ fn load<T: DeserializeOwned>(data: &DataDir, file: &str) -> Result<Option<T>, Da
         Some(bytes) => codec::decode(&bytes).map(Some).map_err(|error| data.damaged(file, &error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

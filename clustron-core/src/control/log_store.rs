@@ -48,9 +48,15 @@ impl Log {
         data: &Arc<DataDir>,
         local: &Arc<Local>,
     ) -> Result<Self, DataDirError> {
-        let (dir, local) = (data.clone(), local.clone());
+        let (dir, local, me) = (data.clone(), local.clone(), local.id);
         let (disk, found) = data.call(move || LogDisk::open(dir, Some(local))).await?;
-        let Found { vote, purged, entries } = found;
+        let Found { mut vote, purged, entries } = found;
+        if let Some(vote) = vote.as_mut().filter(|vote| vote.leader_id.voted_for() == Some(me)) {
+            // openraft would have it lead on in its term. But the end of its log may be gone, as
+            // torn or damaged, and another entry must not take the place of one that it has named
+            // to others. So it comes back as Raft's paper has it: it has voted, and follows.
+            vote.committed = false;
+        }
         let entries = entries.into_iter().map(|entry| (entry.log_id.index, entry)).collect();
         let inner = Inner { vote, committed: None, purged, entries };
         let disk = Some(Arc::new(disk));

@@ -6,6 +6,7 @@
 //! the result is read ([`read`]). What is left of a cluster that lost its majority: [`loss`],
 //! [`survivor`].
 
+mod awake;
 mod batch;
 mod campaign;
 mod command;
@@ -59,7 +60,7 @@ use network::{Answers, Peers};
 use permit::Permit;
 pub use propose::ProposeError;
 pub use proposer::Backlog;
-use proposer::{Proposer, QUEUE_COMMANDS};
+use proposer::{HandedOn, Proposer};
 use read::ReadRounds;
 pub use read::{Consistency, Read};
 use recency::Recency;
@@ -88,8 +89,9 @@ use crate::tasks::Tasks;
 use crate::time::Clock;
 use crate::voters::{self, Goal};
 
-/// Commands and reads of other nodes that may wait here at the same time; more are sent back.
-const PROPOSALS_AT_ONCE: usize = QUEUE_COMMANDS;
+/// Requests of other nodes' cores that may wait here at the same time, besides the commands of
+/// modules, which must not crowd them out; more are sent back.
+const CORE_REQUESTS: usize = 1024;
 
 /// How often, and how long, a leaving node asks whether it still votes.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -118,8 +120,9 @@ pub(crate) struct Control {
     assembly: Mutex<Option<Assembly>>,
     /// Pieces of snapshots that were received.
     chunks: AtomicU64,
-    /// Limits what others may have waiting here to be committed.
-    proposals: Semaphore,
+    /// Limits what others may have waiting here.
+    core_requests: Semaphore,
+    handed_on: HandedOn,
     /// Commands that this node proposes are inside, and keep it open, until they are answered.
     /// Handing over closes it.
     door: Arc<RwLock<()>>,
@@ -187,7 +190,8 @@ impl Control {
         let (agreed, log_applied) = (agreed_tx.subscribe(), applied_tx.subscribe());
         let leading = watch::Sender::new(None);
         let watched = (log_applied.clone(), leading.subscribe());
-        let recency = Recency::new(local.id, chance.seed(), answers.clone(), watched.0, watched.1);
+        let (seed, known) = (chance.seed(), answers.clone());
+        let recency = Recency::new(local.id, clock.clone(), seed, known, watched.0, watched.1);
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
             .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
@@ -244,7 +248,8 @@ impl Control {
             missed: watch::Sender::default(),
             assembly: Mutex::default(),
             chunks: AtomicU64::new(0),
-            proposals: Semaphore::new(PROPOSALS_AT_ONCE),
+            core_requests: Semaphore::new(CORE_REQUESTS),
+            handed_on: HandedOn::new(),
             door: Arc::default(),
             proposer: Proposer::new(metrics.clone()),
             reads: ReadRounds::default(),

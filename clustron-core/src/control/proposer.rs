@@ -17,7 +17,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use openraft::raft::ClientWriteResult;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Ticket, Waiting};
@@ -37,10 +37,14 @@ use crate::metrics::CoreMetrics;
 const ENTRIES_IN_FLIGHT: usize = 2;
 
 /// Commands that may wait to be put into an entry; more callers wait for room.
-pub(super) const QUEUE_COMMANDS: usize = 4096;
+const QUEUE_COMMANDS: usize = 4096;
 
 /// Bytes of commands that may wait to be put into an entry: eight of the largest.
 const QUEUE_BYTES: usize = 8 << 20;
+
+/// Commands that other nodes have handed on and that wait here for their answers, and their bytes.
+const HANDED_ON: usize = QUEUE_COMMANDS;
+const HANDED_ON_BYTES: usize = 4 * QUEUE_BYTES;
 
 /// How many entries a leader may have in its log that it has not applied. What is under way through
 /// its queue is far less; one with more than this has taken over a long log and still applies it,
@@ -102,6 +106,35 @@ pub(super) struct Proposer {
     bytes_free: Arc<Semaphore>,
     arrived: Notify,
     metrics: Arc<CoreMetrics>,
+}
+
+/// What other nodes have handed on to this leader and waits for its answer here. Unlike the
+/// node's own callers, those of others are not asked to wait: their bytes are here already.
+pub(super) struct HandedOn {
+    commands: Semaphore,
+    bytes: Semaphore,
+}
+
+impl HandedOn {
+    pub(super) fn new() -> Self {
+        Self { commands: Semaphore::new(HANDED_ON), bytes: Semaphore::new(HANDED_ON_BYTES) }
+    }
+
+    /// Room for one more, held by what is given.
+    pub(super) fn admit(
+        &self,
+        bytes: usize,
+    ) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Overload> {
+        let full = |of, limit: usize, free: &Semaphore| {
+            Overload { of, waiting: limit - free.available_permits(), limit }
+        };
+        let place = self.commands.try_acquire();
+        let place = place.map_err(|_| full(Backlog::Commands, HANDED_ON, &self.commands))?;
+        let share = u32::try_from(bytes.min(HANDED_ON_BYTES)).unwrap_or(u32::MAX);
+        let share = self.bytes.try_acquire_many(share);
+        let share = share.map_err(|_| full(Backlog::CommandBytes, HANDED_ON_BYTES, &self.bytes))?;
+        Ok((place, share))
+    }
 }
 
 /// Why a command went into no entry: it is certainly not applied.
@@ -407,6 +440,18 @@ mod tests {
             (proposer.take_all().len(), proposer.bytes_free.available_permits()),
             (0, QUEUE_BYTES)
         );
+    }
+
+    #[test]
+    fn what_is_handed_on_is_bounded_in_number_and_in_bytes() {
+        let handed_on = HandedOn::new();
+        let large: Vec<_> = (0..4).map(|_| handed_on.admit(HANDED_ON_BYTES / 4).unwrap()).collect();
+        let overload = handed_on.admit(1).unwrap_err();
+        assert_eq!((overload.of, overload.waiting), (Backlog::CommandBytes, HANDED_ON_BYTES));
+        drop(large);
+        let small: Vec<_> = (0..HANDED_ON).map(|_| handed_on.admit(1).unwrap()).collect();
+        let overload = handed_on.admit(1).unwrap_err();
+        assert_eq!((overload.of, overload.waiting), (Backlog::Commands, small.len()));
     }
 
     #[tokio::test(start_paused = true)]

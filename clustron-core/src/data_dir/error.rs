@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clustron_wal::{FileError, WalError};
 
 use crate::codec::CodecError;
+use crate::identity::NodeId;
 
 /// Why a node does not start from its data directory. Nothing in the directory was changed, but
 /// that a started attempt may have been counted.
@@ -89,6 +90,16 @@ pub enum DataDirError {
         path: PathBuf,
         /// Which file, its version, and the newest that is known here.
         what: String,
+    },
+    /// It was kept by a node that follows the log, and the one to be started does not.
+    #[error(
+        "data directory {path:?} is that of a node that follows the control log, and this one has \
+         no role that does: give it back its role, or let the node leave and start this one with \
+         an empty directory"
+    )]
+    OtherRole {
+        /// The directory.
+        path: PathBuf,
     },
     /// There is no room on the disk.
     #[error("data directory {path:?} has no room for {file:?}: free some space and start again")]
@@ -186,4 +197,6 @@ pub(crate) enum DiskError {
     Codec(#[from] Arc<CodecError>),
     #[error("{0}")]
     Directory(#[from] Arc<io::Error>),
+    #[error("node {node} was given up, and another has the data directory now")]
+    GivenUp { node: NodeId },
 }

@@ -1,9 +1,12 @@
 //! News that waits to be passed on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::message::News;
 use crate::NodeId;
+
+/// So many places of replaced news are not worth looking for.
+const SPARE_PLACES: usize = 64;
 
 /// What a piece of news is about: newer news on the same topic takes the place of older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,14 +24,23 @@ pub(super) enum Topic {
 type Key = (NodeId, Topic);
 
 /// The news that this node still passes on: per node and topic at most one piece, the newest, and
-/// each only so often. Messages take what was passed on least (SWIM §4.1), so fresh news goes first
-/// and a burst of news is spread over several messages.
+/// each only so often. Messages take what was passed on least (SWIM §4.1), first come first, so
+/// fresh news goes first and a burst of news is spread over several messages.
+///
+/// In a cluster of a thousand this is most of what membership costs, so nothing here looks through
+/// all that waits: what was replaced keeps its place in the line, and is passed over there.
 #[derive(Debug, Default)]
 pub(super) struct GossipQueue {
-    waiting: BTreeMap<Key, (News, u32)>,
-    /// The same keys by how often they were sent.
-    order: BTreeSet<(u32, Key)>,
+    waiting: BTreeMap<Key, (Ticket, News)>,
+    /// The lines of what was sent so often.
+    lines: BTreeMap<u32, VecDeque<(Ticket, Key)>>,
+    /// How many places there are in all lines.
+    places: usize,
+    tickets: Ticket,
 }
+
+/// Another one for each piece of news.
+type Ticket = u64;
 
 impl GossipQueue {
     /// Queues news, in place of older news on the topic. A new standing settles who confirmed the
@@ -40,11 +52,13 @@ impl GossipQueue {
                 (node, Topic::Standing),
                 (node, Topic::Confirmed(NodeId(u64::MAX))),
             );
-        } else if let Some((_, sent)) = self.waiting.remove(&(node, topic)) {
-            self.order.remove(&(sent, (node, topic)));
         }
-        self.waiting.insert((node, topic), (news, 0));
-        self.order.insert((0, (node, topic)));
+        self.tickets += 1;
+        self.waiting.insert((node, topic), (self.tickets, news));
+        self.line_up(0, (self.tickets, (node, topic)));
+        if self.places > 2 * self.waiting.len() + SPARE_PLACES {
+            self.clear_lines();
+        }
     }
 
     /// Forgets the news about a node.
@@ -53,33 +67,50 @@ impl GossipQueue {
     }
 
     fn remove_between(&mut self, first: Key, last: Key) {
-        let keys: Vec<(u32, Key)> =
-            self.waiting.range(first..=last).map(|(key, (_, sent))| (*sent, *key)).collect();
-        for entry in keys {
-            self.waiting.remove(&entry.1);
-            self.order.remove(&entry);
+        while let Some((key, _)) = self.waiting.range(first..=last).next() {
+            let key = *key;
+            self.waiting.remove(&key);
         }
+    }
+
+    fn line_up(&mut self, sent: u32, place: (Ticket, Key)) {
+        self.lines.entry(sent).or_default().push_back(place);
+        self.places += 1;
+    }
+
+    /// Takes the places out of the lines whose news was replaced.
+    fn clear_lines(&mut self) {
+        let waiting = &self.waiting;
+        self.lines.retain(|_, line| {
+            line.retain(|(ticket, key)| waiting.get(key).is_some_and(|(t, _)| t == ticket));
+            !line.is_empty()
+        });
+        self.places = self.lines.values().map(VecDeque::len).sum();
     }
 
     /// Takes news for one message, in the order of how rarely it was sent, while `fits` agrees.
     /// What has then been sent `limit` times leaves the queue.
     pub(super) fn take(&mut self, limit: u32, mut fits: impl FnMut(&News) -> bool) -> Vec<News> {
-        let mut entries = Vec::new();
-        for entry in &self.order {
-            if !self.waiting.get(&entry.1).is_some_and(|(news, _)| fits(news)) {
-                break;
+        let (mut taken, mut again) = (Vec::new(), Vec::new());
+        'lines: for (sent, line) in &mut self.lines {
+            while let Some((ticket, key)) = line.front() {
+                if let Some((_, news)) = self.waiting.get(key).filter(|(t, _)| t == ticket) {
+                    if !fits(news) {
+                        break 'lines;
+                    }
+                    taken.push(news.clone());
+                    again.push((sent + 1, (*ticket, *key)));
+                }
+                line.pop_front();
+                self.places -= 1;
             }
-            entries.push(*entry);
         }
-        let mut taken = Vec::with_capacity(entries.len());
-        for (sent, key) in entries {
-            self.order.remove(&(sent, key));
-            if sent + 1 >= limit {
-                taken.extend(self.waiting.remove(&key).map(|(news, _)| news));
-            } else if let Some((news, times)) = self.waiting.get_mut(&key) {
-                *times = sent + 1;
-                taken.push(news.clone());
-                self.order.insert((sent + 1, key));
+        self.lines.retain(|_, line| !line.is_empty());
+        for (sent, (ticket, key)) in again {
+            if sent >= limit {
+                self.waiting.remove(&key);
+            } else {
+                self.line_up(sent, (ticket, key));
             }
         }
         taken
@@ -87,8 +118,11 @@ impl GossipQueue {
 
     /// The same news for one message without counting it as sent.
     pub(super) fn peek(&self, mut fits: impl FnMut(&News) -> bool) -> Vec<News> {
-        let waiting = self.order.iter().filter_map(|(_, key)| self.waiting.get(key));
-        waiting.map(|(news, _)| news).take_while(|news| fits(news)).cloned().collect()
+        let places = self.lines.values().flatten();
+        let waiting = places.filter_map(|(ticket, key)| {
+            self.waiting.get(key).filter(|(t, _)| t == ticket).map(|(_, news)| news)
+        });
+        waiting.take_while(|news| fits(news)).cloned().collect()
     }
 
     /// Whether there is nothing left to pass on.
@@ -145,6 +179,23 @@ mod tests {
         assert_eq!(queue.take(2, up_to(8)), [suspected(1, 1, 9)]);
         assert_eq!(queue.take(2, up_to(8)), [suspected(1, 1, 9)]);
         assert!(queue.take(2, up_to(8)).is_empty());
+    }
+
+    #[test]
+    fn news_that_is_replaced_again_and_again_takes_no_more_room() {
+        let mut queue = GossipQueue::default();
+        for incarnation in 0..10_000 {
+            queue.push(Topic::Standing, suspected(incarnation % 10, incarnation, 9));
+            queue.push(Topic::Confirmed(NodeId(8)), suspected(incarnation % 10, incarnation, 8));
+        }
+        assert!(queue.places <= 2 * 20 + SPARE_PLACES + 2, "{}", queue.places);
+        let taken = queue.take(1, up_to(100));
+        let mut expected: Vec<News> = (9_990..10_000)
+            .flat_map(|i| [suspected(i % 10, i, 9), suspected(i % 10, i, 8)])
+            .collect();
+        expected.truncate(100);
+        assert_eq!(taken, expected);
+        assert!(queue.is_empty());
     }
 
     #[test]

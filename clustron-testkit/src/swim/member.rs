@@ -142,6 +142,11 @@ impl Member {
         self.sent
     }
 
+    /// Whether it asks to be let in and has not seen yet that it is.
+    pub fn asks_in(&self) -> bool {
+        self.wants_in
+    }
+
     /// Whether it has left in order.
     pub fn has_left(&self) -> bool {
         self.left
@@ -221,9 +226,9 @@ impl Member {
             }
             Effect::Refuted { incarnation } => {
                 out.note(format_args!("says that it lives, as {incarnation}"));
+                // Others hear of it by gossip, and the view stays as it is, if the node is in it.
                 self.info.incarnation = incarnation;
-                self.wants_in = !self.left;
-                self.tick_due.get_or_insert(now);
+                self.ask_due = now;
             }
             Effect::Described { node, revision, metadata } => {
                 self.heard.push((node, revision));
@@ -239,8 +244,10 @@ impl Member {
             return;
         }
         (self.version, self.view_size) = (version, view.len());
-        self.doubts.retain(|id, _| view.iter().any(|node| node.id == *id));
-        let ours = view.iter().find(|node| node.id == self.info.id);
+        // In the order of their ids, as a view is.
+        let find = |id: NodeId| Some(&view[view.binary_search_by_key(&id, |node| node.id).ok()?]);
+        self.doubts.retain(|id, _| find(*id).is_some());
+        let ours = find(self.info.id);
         match ours {
             Some(listed) if listed.incarnation >= self.info.incarnation => self.wants_in = false,
             Some(_) => {}
@@ -390,7 +397,7 @@ impl Node for Member {
                     }
                 }
                 Wire::StillIn(id, incarnation) => {
-                    let listed = self.registry.borrow().lists(id, Incarnation(0));
+                    let listed = self.registry.borrow().lists(id);
                     if self.leads() && self.may_lead() && !listed {
                         out.send(from, Wire::PutOut(id, incarnation));
                     }
@@ -446,9 +453,7 @@ impl Node for Member {
     /// Only what membership costs: how views travel is not what is measured here.
     fn size(message: &Wire) -> usize {
         match message {
-            Wire::Membership { message, .. } => {
-                codec::encode(message).map_or(0, |bytes| bytes.len())
-            }
+            Wire::Membership { message, .. } => codec::encoded_len(message).unwrap_or(0),
             _ => 0,
         }
     }

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use clustron_core::membership::Listed;
 use clustron_core::simulation::{ControlLog, Doubt};
-use clustron_core::{
-    Incarnation, Metadata, NodeId, NodeInfo, NodeName, NodeState, Rejection, Role,
-};
+use clustron_core::{Incarnation, Metadata, NodeId, NodeInfo, NodeName, Rejection, Role};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -92,10 +90,9 @@ impl Registry {
         self.log.view().alive()
     }
 
-    /// Whether the latest view has this life of a node.
-    pub fn lists(&self, id: NodeId, incarnation: Incarnation) -> bool {
-        let record = self.log.view().node(id).filter(|r| r.state == NodeState::Alive);
-        record.is_some_and(|record| record.info.incarnation >= incarnation)
+    /// Whether the latest view has a node.
+    pub fn lists(&self, id: NodeId) -> bool {
+        self.log.view().is_alive(id)
     }
 
     /// Who may append.

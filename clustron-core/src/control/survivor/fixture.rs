@@ -39,7 +39,6 @@ pub(crate) fn started(disk: &SimDisk) -> Arc<DataDir> {
 /// node 1 in term 5, and its log reaches to index 3 of term 4.
 pub(crate) fn lay_out(disk: &SimDisk, role: Role) -> (NodeId, ClusterId) {
     let (data, cluster) = (started(disk), ClusterId::mint(&Chance::seeded(4)));
-    data.bind(cluster).unwrap();
     let me = data.identity().node;
     let others = [1, 2].map(|id| info(NodeId(id), Role::Member));
     let nodes = [&others[..], &[info(me, role.clone())]].concat();
@@ -57,9 +56,10 @@ pub(crate) fn lay_out(disk: &SimDisk, role: Role) -> (NodeId, ClusterId) {
         let log_id = LogId::new(CommittedLeaderId::new(term, NodeId(1)), index);
         record(&Entry { log_id, payload }).unwrap()
     });
-    let (log, _) = LogDisk::open(data, None).unwrap();
+    let (log, _) = LogDisk::open(data.clone(), None).unwrap();
     log.save_vote(&Vote::new_committed(5, NodeId(1))).unwrap();
     log.append(0, &records.collect::<Vec<_>>()).unwrap();
+    data.bind(cluster).unwrap();
     (me, cluster)
 }
 

@@ -30,7 +30,8 @@ pub(in crate::swim) fn converged(
     }
     for (id, (index, member)) in &running {
         let machine = member.machine();
-        if !registry.lists(*id, machine.incarnation()) {
+        // An objection to a suspicion makes no new view; others hear of it by gossip, see below.
+        if !registry.lists(*id) || member.asks_in() {
             return Err(format!("{index} runs and is not in the view").into());
         }
         if member.version() != registry.version() {

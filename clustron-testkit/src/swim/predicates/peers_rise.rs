@@ -26,7 +26,11 @@ impl Predicate<Member> for PeersRise {
             // Who was out of the view begins anew with what the view knows, and so does a new life.
             let machine = member.machine();
             let forgotten = |node| version == 0 || machine.state(node).is_none();
-            self.highest.retain(|(at, by, node), _| (*at, *by) != (index, id) || !forgotten(*node));
+            let seen = (index, id, NodeId(0))..=(index, id, NodeId(u64::MAX));
+            let gone: Vec<_> = self.highest.range(seen).map(|(key, _)| *key).collect();
+            for key in gone.into_iter().filter(|(_, _, node)| forgotten(*node)) {
+                self.highest.remove(&key);
+            }
         }
         for verdict in member.verdicts() {
             let now = verdict.incarnation;
