@@ -4,9 +4,9 @@
 //! at night. For timers that is right: nobody could have answered meanwhile. But how old a copy is
 //! must be told by the calendar. This counts the nights, and adds them to what the watch shows.
 //!
-//! It looks whenever it is asked, so it knows of each night only that it lay between two looks. What
-//! happened between them is held to have been before the night: a copy may seem older than it is,
-//! never newer.
+//! It looks whenever it is asked, so it knows of each night only that it lay between two looks.
+//! What happened between them is held to have been before the night: a copy may seem older than it
+//! is, never newer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,7 +118,8 @@ mod tests {
         for second in 1..100 {
             nights.look(s(second), s(second));
             for earlier in 0..=second {
-                let slept_since = nights.at(s(second)) - nights.at(s(earlier)) - s(second - earlier);
+                let slept_since =
+                    nights.at(s(second)) - nights.at(s(earlier)) - s(second - earlier);
                 assert!(slept_since >= s(second - earlier), "{earlier} of {second}");
             }
         }

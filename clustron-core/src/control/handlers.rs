@@ -341,7 +341,9 @@ fn check_places(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Refused> {
     if in_order && next.max(committed) <= LOG_INDEX_MAX {
         return Ok(());
     }
-    Err(Refused::Failed(format!("entries that are not at the places from {next} on, or beyond {LOG_INDEX_MAX}")))
+    Err(Refused::Failed(format!(
+        "entries that are not at the places from {next} on, or beyond {LOG_INDEX_MAX}"
+    )))
 }
 
 fn not_of_sender(from: NodeId, vote: Vote) -> Refused {

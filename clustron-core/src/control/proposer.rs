@@ -125,8 +125,10 @@ impl HandedOn {
         &self,
         bytes: usize,
     ) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Overload> {
-        let full = |of, limit: usize, free: &Semaphore| {
-            Overload { of, waiting: limit - free.available_permits(), limit }
+        let full = |of, limit: usize, free: &Semaphore| Overload {
+            of,
+            waiting: limit - free.available_permits(),
+            limit,
         };
         let place = self.commands.try_acquire();
         let place = place.map_err(|_| full(Backlog::Commands, HANDED_ON, &self.commands))?;
