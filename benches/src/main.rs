@@ -12,6 +12,7 @@ mod etcd;
 mod failover;
 mod hand_over;
 mod idle;
+mod join;
 mod node;
 mod nodes;
 mod process;
@@ -30,7 +31,7 @@ use clap::{Parser, Subcommand};
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Failover, hand-over, proposals, idle cost, false alarms and starts of three real nodes.
+/// Failover, hand-over, proposals, joins, idle cost, false alarms and starts of real nodes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -48,6 +49,8 @@ enum Command {
     HandOver(hand_over::Arguments),
     /// What three nodes cost that have nothing to do.
     Idle(idle::Arguments),
+    /// How much memory a node takes that joins a cluster with a large state, and how long.
+    Join(join::Arguments),
     /// Commands that three processes acknowledge in a second, in memory and on disk, beside etcd.
     Proposals(proposals::Arguments),
     /// Whether a cluster without faults stays as it is, also on a busy machine.
@@ -87,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Failover(arguments) => with_runtime(failover::run(&arguments)),
         Command::HandOver(arguments) => with_runtime(hand_over::run(&arguments)),
         Command::Idle(arguments) => with_runtime(idle::run(&arguments)),
+        Command::Join(arguments) => with_runtime(join::run(&arguments)),
         Command::Proposals(arguments) => with_runtime(proposals::run(&arguments)),
         Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
         Command::Starts(arguments) => starts::run(&arguments),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clustron_core::{Cluster, ClusterEvent, ClusterStatus, Message};
+use clustron_core::{Cluster, ClusterEvent, ClusterStatus, Config, Message};
 use clustron_scheduler::Scheduler;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// Replicate registers, and have callers change them when asked to.
     #[arg(long)]
     pub(crate) registers: bool,
+    /// Take a snapshot after so many entries of the log.
+    #[arg(long)]
+    pub(crate) snapshot_entries: Option<u64>,
     /// Keep identity and log in this directory. In memory without one.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
@@ -58,7 +61,10 @@ impl Message for Leave {
 /// Runs the node until standard input ends, when it ends as in a crash, or until it is asked to
 /// leave.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let mut config = Config::default();
+    config.snapshot_entries = arguments.snapshot_entries.unwrap_or(config.snapshot_entries);
     let mut builder = Cluster::builder(CLUSTER)
+        .config(config)
         .name(arguments.name)
         .listen(arguments.listen)
         .seeds(arguments.seeds);

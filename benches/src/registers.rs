@@ -4,9 +4,10 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 
 use clustron_core::{
-    Applied, Cluster, ClusterHandle, Installer, Message, Module, Replicated, ReplicatedState,
-    Request,
+    Applied, Cluster, ClusterHandle, Installer, Message, Module, ProposeError, Replicated,
+    ReplicatedState, Request,
 };
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::PATIENCE;
@@ -104,13 +105,67 @@ impl Entered {
     }
 }
 
-/// Has a node answer [`Calls`].
+/// Asks a node to put a value under each of so many keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fill {
+    /// The first of the keys.
+    pub(crate) first_key: u64,
+    /// How many keys.
+    pub(crate) keys: u64,
+    /// How many bytes a value has.
+    pub(crate) value_bytes: u32,
+    /// How many are put at the same time.
+    pub(crate) at_once: u32,
+}
+
+impl Message for Fill {
+    const KIND: &'static str = "bench.fill";
+}
+
+impl Request for Fill {
+    type Reply = Result<(), String>;
+}
+
+/// Asks a node how many keys its own copy has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Holds;
+
+impl Message for Holds {
+    const KIND: &'static str = "bench.holds";
+}
+
+impl Request for Holds {
+    type Reply = u64;
+}
+
+/// Has a node answer [`Calls`], [`Fill`] and [`Holds`].
 pub(crate) fn serve(cluster: &Cluster, registers: Replicated<Registers>) {
+    let held = registers.clone();
+    cluster.on_request(move |_from, Holds| {
+        std::future::ready(held.read_local(|registers| registers.0.len() as u64))
+    });
+    let filled = registers.clone();
+    cluster.on_request(move |_from, fill: Fill| {
+        let registers = filled.clone();
+        async move { fill_up(&registers, fill).await.map_err(|error| error.to_string()) }
+    });
     let handle = cluster.handle();
     cluster.on_request(move |_from, calls: Calls| {
         let (handle, registers) = (handle.clone(), registers.clone());
         async move { serve_one(&handle, &registers, calls).await.map_err(|e| format!("{e:#}")) }
     });
+}
+
+async fn fill_up(
+    registers: &Replicated<Registers>,
+    Fill { first_key, keys, value_bytes, at_once }: Fill,
+) -> Result<(), ProposeError> {
+    let puts = (first_key..first_key + keys).map(|key| async move {
+        let put = Put { key, value: vec![7; value_bytes as usize].into() };
+        registers.propose(&put, PATIENCE).await.map(drop)
+    });
+    let puts = futures::stream::iter(puts).buffer_unordered(at_once.max(1) as usize);
+    puts.try_collect().await
 }
 
 async fn serve_one(

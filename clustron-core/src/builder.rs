@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(feature = "simulation")]
 use crate::data_dir::DiskBug;
 #[cfg(feature = "simulation")]
+use crate::simulation::NodeBug;
+#[cfg(feature = "simulation")]
 use clustron_wal::SimDisk;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -23,6 +25,7 @@ use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
 use crate::data_dir::{DataDir, Identity};
+use crate::defect::Defect;
 use crate::detection::{Detection, MakeDetector};
 use crate::error::StartError;
 use crate::follow::{self, Observer};
@@ -106,6 +109,7 @@ pub struct ClusterBuilder {
     sim_disk: Option<SimDisk>,
     #[cfg(feature = "simulation")]
     disk_bug: Option<DiskBug>,
+    defect: Defect,
     modules: BTreeSet<String>,
     replicated: Modules,
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
@@ -138,6 +142,7 @@ impl ClusterBuilder {
             sim_disk: None,
             #[cfg(feature = "simulation")]
             disk_bug: None,
+            defect: Defect::default(),
             modules: BTreeSet::new(),
             replicated: BTreeMap::new(),
             services: Mutex::default(),
@@ -206,11 +211,16 @@ impl ClusterBuilder {
         self
     }
 
-    /// A deliberate defect of how the node keeps its state on a [simulated disk](Self::sim_disk).
+    /// A deliberate defect of the node. That of a disk shows only on a [simulated
+    /// one](Self::sim_disk).
     #[cfg(feature = "simulation")]
     #[must_use]
-    pub fn disk_bug(mut self, bug: Option<DiskBug>) -> Self {
-        self.disk_bug = bug;
+    pub fn bug(mut self, bug: Option<NodeBug>) -> Self {
+        (self.disk_bug, self.defect.bug) = match bug {
+            None => (None, None),
+            Some(NodeBug::Disk(bug)) => (Some(bug), None),
+            Some(NodeBug::Cluster(bug)) => (None, Some(bug)),
+        };
         self
     }
 

@@ -4,6 +4,8 @@
 //! claims to allocate against [`DECODE_BYTES_MAX`] before allocating it, and refuses bytes that are
 //! left over, so a hostile peer can neither make us allocate nor smuggle a second meaning.
 
+use std::io::{self, Read, Write};
+
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The most bytes that one decoded value may claim. Larger than any frame, so only a value that
@@ -27,7 +29,7 @@ pub enum CodecError {
     Decode {
         /// The type's name.
         what: &'static str,
-        /// How many bytes were given.
+        /// How many bytes were given; of a stream, how many were read.
         bytes: usize,
         /// What the decoder said.
         reason: String,
@@ -53,35 +55,66 @@ pub fn encoded_len<T: Serialize + ?Sized>(value: &T) -> Result<usize, CodecError
 
 /// Decodes a value that must fill `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    decode_whole::<T, DECODE_BYTES_MAX>(bytes)
-}
-
-/// The most bytes that a module's whole state may claim when it is restored from a snapshot, which
-/// has been received in full and may be far larger than a frame.
-const STATE_BYTES_MAX: usize = 4 << 30;
-
-/// Decodes a module's state from its part of a snapshot.
-pub(crate) fn decode_state<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    decode_whole::<T, STATE_BYTES_MAX>(bytes)
-}
-
-/// Decodes a value from the front of `bytes` and says how many it took.
-pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
-    decode_front::<T, DECODE_BYTES_MAX>(bytes)
-}
-
-fn decode_whole<T: DeserializeOwned, const MAX: usize>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = decode_front::<T, MAX>(bytes)?;
+    let (value, used) = decode_prefix::<T>(bytes)?;
     if used != bytes.len() {
         return Err(failed::<T>(bytes, format!("{} bytes are left over", bytes.len() - used)));
     }
     Ok(value)
 }
 
-fn decode_front<T: DeserializeOwned, const MAX: usize>(
-    bytes: &[u8],
-) -> Result<(T, usize), CodecError> {
-    let config = bincode::config::standard().with_limit::<MAX>();
+/// Encodes a value as it goes out, so that its bytes are never together in memory.
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    mut out: &mut dyn Write,
+) -> Result<(), CodecError> {
+    let encoded =
+        bincode::serde::encode_into_std_write(value, &mut out, bincode::config::standard());
+    encoded.map(drop).map_err(|error| CodecError::Encode {
+        what: std::any::type_name::<T>(),
+        reason: error.to_string(),
+    })
+}
+
+/// The most bytes that a module's whole state may claim when it is restored from a snapshot, which
+/// has been received in full and may be far larger than a frame.
+const STATE_BYTES_MAX: usize = 4 << 30;
+
+/// Decodes a value as it comes in, which the stream must hold exactly.
+pub(crate) fn decode_from<T: DeserializeOwned>(input: &mut dyn Read) -> Result<T, CodecError> {
+    let config = bincode::config::standard().with_limit::<STATE_BYTES_MAX>();
+    let mut input = Counting { input, bytes: 0 };
+    let decoded = bincode::serde::decode_from_std_read(&mut input, config);
+    let failed = |reason: String, bytes: usize| {
+        Err(CodecError::Decode { what: std::any::type_name::<T>(), bytes, reason })
+    };
+    let value = match decoded {
+        Ok(value) => value,
+        Err(error) => return failed(error.to_string(), input.bytes),
+    };
+    match input.read(&mut [0]) {
+        Ok(0) => Ok(value),
+        Ok(_) => failed("more bytes are left over".to_owned(), input.bytes),
+        Err(error) => failed(error.to_string(), input.bytes),
+    }
+}
+
+/// Knows how much has been read.
+struct Counting<'a> {
+    input: &'a mut dyn Read,
+    bytes: usize,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.bytes += read;
+        Ok(read)
+    }
+}
+
+/// Decodes a value from the front of `bytes` and says how many it took.
+pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
     bincode::serde::decode_from_slice(bytes, config).map_err(|e| failed::<T>(bytes, e.to_string()))
 }
 
@@ -101,6 +134,8 @@ mod tests {
         hostile.extend_from_slice(&(1u64 << 60).to_le_bytes());
         assert!(decode::<Vec<u8>>(&hostile).is_err());
         assert!(decode::<String>(&hostile).is_err());
+        assert!(decode_from::<Vec<u8>>(&mut &hostile[..]).is_err());
+        assert!(decode_from::<String>(&mut &hostile[..]).is_err());
     }
 
     #[test]
@@ -108,6 +143,7 @@ mod tests {
         let mut bytes = encode(&7u32).unwrap();
         bytes.push(0);
         assert!(decode::<u32>(&bytes).unwrap_err().to_string().contains("1 bytes are left over"));
+        assert!(decode_from::<u32>(&mut &bytes[..]).unwrap_err().to_string().contains("left over"));
     }
 
     proptest! {
@@ -115,12 +151,18 @@ mod tests {
         fn values_come_back(value: (u64, String, Option<Vec<i32>>)) {
             let bytes = encode(&value).unwrap();
             prop_assert_eq!(encoded_len(&value).unwrap(), bytes.len());
+            let mut streamed = vec![];
+            encode_into(&value, &mut streamed).unwrap();
+            prop_assert_eq!(&streamed, &bytes);
+            let decoded = decode_from::<(u64, String, Option<Vec<i32>>)>(&mut &bytes[..]).unwrap();
+            prop_assert_eq!(&decoded, &value);
             prop_assert_eq!(decode::<(u64, String, Option<Vec<i32>>)>(&bytes).unwrap(), value);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = decode::<(u64, String, Option<Vec<String>>)>(&bytes);
+            let _ = decode_from::<(u64, String, Option<Vec<String>>)>(&mut &bytes[..]);
         }
     }
 }

@@ -10,6 +10,7 @@
 //! log-*.wal       the entries of the control log
 //! purged          up to where entries were given up for a snapshot
 //! snapshot        the agreed state and the modules' states at one place of the log
+//! arriving        a snapshot from the leader, before it takes the place of the one that is there
 //! ```
 //!
 //! An identity stands for the memory of what its node has promised, so the two never part: a node
@@ -42,6 +43,7 @@ const IDENTITY_DRAFT: &str = "identity.new";
 pub(crate) const VOTE: &str = "vote";
 pub(crate) const PURGED: &str = "purged";
 pub(crate) const SNAPSHOT: &str = "snapshot";
+pub(crate) const ARRIVING: &str = "arriving";
 pub(crate) const LOG_PREFIX: &str = "log";
 
 /// An identity, a vote or the like never has more bytes.
@@ -150,6 +152,11 @@ impl DataDir {
     /// Whether the directory has this file.
     pub(crate) fn holds(&self, file: &str) -> Result<bool, DiskError> {
         Ok(self.disk.list().map_err(Arc::new)?.iter().any(|name| name == file))
+    }
+
+    /// The snapshot lacks the state of a module that is to run here.
+    pub(crate) fn missed(&self, module: &str) -> DataDirError {
+        DataDirError::MissedModule { path: self.disk.path(), module: module.to_owned() }
     }
 
     /// Writes down to which cluster the node belongs. Before the first vote and the first entry.
@@ -338,7 +345,7 @@ pub(crate) fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, DiskError> {
 /// Whether a file of this name is one of those that a node keeps.
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(".new").unwrap_or(name);
-    [IDENTITY, VOTE, PURGED, SNAPSHOT].contains(&name)
+    [IDENTITY, VOTE, PURGED, SNAPSHOT, ARRIVING].contains(&name)
         || (name.starts_with(LOG_PREFIX) && name.ends_with(".wal"))
 }
 

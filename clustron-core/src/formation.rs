@@ -12,10 +12,13 @@ use tokio::time::Instant;
 use crate::bootstrap::{self, Bootstrap, Decision, Greeting};
 use crate::config::Timing;
 use crate::control::{Agreed, Control, JoinReply};
+use crate::defect::ClusterBug;
 use crate::error::StartError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
-use crate::messaging::{DialError, HandshakeError, Lane, Message, Messenger, Refusal, Request};
+use crate::messaging::{
+    DialError, HandshakeError, Lane, Message, Messenger, Process, Refusal, Request,
+};
 use crate::view::NodeState;
 
 /// How long a node without a cluster waits before it greets the others again: at first hardly,
@@ -146,8 +149,7 @@ impl Formation {
             } else {
                 self.greet_all(&mut seeds).await;
                 self.check_refusals(&seeds)?;
-                let decision = self.lock().decide(self.started.elapsed());
-                match decision {
+                match self.decide() {
                     Decision::Wait { lacking } if said_at.elapsed() > SAY_EVERY => {
                         said_at = Instant::now();
                         self.say(lacking, &seeds);
@@ -171,12 +173,22 @@ impl Formation {
         }
     }
 
+    fn decide(&self) -> Decision {
+        match self.lock().decide(self.started.elapsed()) {
+            Decision::Wait { .. } if self.local.defect.is(ClusterBug::FoundedApart) => {
+                Decision::Found(vec![self.local.node()])
+            }
+            decision => decision,
+        }
+    }
+
     /// Brings a node back that has kept its state. It belongs to this cluster for good, so it waits
     /// for as long as it takes until the others are there, too.
     async fn come_back(&self, cluster: ClusterId) -> Result<Formed, StartError> {
         let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
         let (mut via, mut said_at, mut pause) = (None, Instant::now(), GREET_AGAIN_FIRST);
         while !self.is_in() {
+            self.check_view()?;
             self.greet_all(&mut seeds).await;
             self.check_refusals(&seeds)?;
             if let Some(target) = via.take().or_else(|| self.somebody()) {
@@ -235,7 +247,8 @@ impl Formation {
     fn is_in(&self) -> bool {
         let agreed = self.agreed_now();
         let record = agreed.view.node(self.local.id).filter(|r| r.state == NodeState::Alive);
-        record.is_some_and(|record| record.info.starts == self.local.starts)
+        let me = Process::of(&self.local.node());
+        record.is_some_and(|record| Process::of(&record.info) == me)
     }
 
     /// Whether the others have put this node out, or may have, as nobody has led it for so long.
@@ -282,6 +295,7 @@ impl Formation {
                 Ok(via)
             }
             Ok(JoinReply::Refused { reason }) => Err(StartError::Refused(reason)),
+            Ok(JoinReply::OldState { reason }) => Err(StartError::OldState(reason)),
             Ok(JoinReply::Admitted) => {
                 if let Some(following) = self.control.following() {
                     following.introduce(via);
@@ -291,6 +305,10 @@ impl Formation {
             Ok(JoinReply::NotLeader { leader: None }) => Ok(via),
             Err(error) => {
                 tracing::debug!(%via, %error, "cannot ask to join");
+                // Where the seeds do not know better, it may be the only one that says so.
+                if let Some(refusal) = self.messenger.refusal_of(via).await {
+                    self.check_process(&refusal)?;
+                }
                 Ok(self.somebody().unwrap_or(via))
             }
         }
@@ -365,12 +383,9 @@ impl Formation {
     /// When everybody who could be asked has refused, a person must look at it; and when anybody
     /// knows a later process of this node.
     fn check_refusals(&self, seeds: &BTreeMap<String, Seed>) -> Result<(), StartError> {
-        let me = self.local.node().to_string();
         for seed in seeds.values() {
-            if let Seed::Failed { refusal: Some(why @ Refusal::OldState { node, .. }), .. } = seed
-                && *node == me
-            {
-                return Err(StartError::OldState(why.to_string()));
+            if let Seed::Failed { refusal: Some(why), .. } = seed {
+                self.check_process(why)?;
             }
         }
         let mut refusal = None;
@@ -382,6 +397,29 @@ impl Formation {
             }
         }
         refusal.map_or(Ok(()), |why| Err(StartError::Refused(why.to_string())))
+    }
+
+    /// Whether a later process of this node is what the log has told it itself.
+    fn check_view(&self) -> Result<(), StartError> {
+        let (agreed, me) = (self.agreed_now(), self.local.node());
+        match agreed.view.node(me.id) {
+            Some(known) if !Process::of(&known.info).allows(Process::of(&me)) => {
+                let (node, starts, known) = (me.to_string(), me.starts, known.info.starts);
+                Err(StartError::OldState(Refusal::OldState { node, starts, known }.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether somebody knows a later process of this node. One that was itself just starting may
+    /// not know it yet and talk to this node, so who knows is right whoever does not.
+    fn check_process(&self, why: &Refusal) -> Result<(), StartError> {
+        match why {
+            Refusal::OldState { node, .. } if *node == self.local.node().to_string() => {
+                Err(StartError::OldState(why.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn say(&self, lacking: usize, seeds: &BTreeMap<String, Seed>) {

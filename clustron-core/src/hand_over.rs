@@ -31,8 +31,8 @@ pub enum HandOverError {
     /// There is no other live voter. Nothing has changed; the leader has to stay until there is.
     #[error("there is no other live voter that could lead")]
     NoSuccessor,
-    /// The successor did not take over in time, and the leader goes on. Nothing has changed; try
-    /// again, or another voter.
+    /// The successor could not be asked or did not want to, and the leader goes on. Nothing has
+    /// changed; try again, or another voter.
     #[error("node {node} did not take over: {reason}")]
     NotTaken {
         /// The successor.
@@ -43,8 +43,9 @@ pub enum HandOverError {
     /// No leader took the request before the deadline. Nothing was changed.
     #[error("no leader took the request within {0:?}")]
     NoLeader(Duration),
-    /// A leader took the request and then was not heard of in time, or nobody is known to lead yet.
-    /// Unknown: the status tells who leads.
+    /// A leader took the request and then was not heard of in time; or the successor was asked and
+    /// was not elected in time, which it may be yet; or nobody is known to lead. Unknown: the status
+    /// tells who leads.
     #[error("the hand-over was begun, but not confirmed: {0}")]
     Unconfirmed(String),
     /// The node has stopped or is stopping. Nothing was changed.

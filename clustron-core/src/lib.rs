@@ -67,6 +67,7 @@ mod config;
 mod control;
 mod cut;
 mod data_dir;
+mod defect;
 mod describe;
 mod detection;
 mod election;

@@ -1,8 +1,9 @@
 //! What this node says about itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
+use crate::defect::Defect;
 use crate::identity::{ClusterId, ClusterName, Incarnation, Metadata, NodeId, NodeInfo};
 use crate::messaging::{Hello, Lane, Process};
 use crate::view::View;
@@ -25,6 +26,10 @@ pub(crate) struct Local {
     changing: RwLock<(NodeInfo, Option<ClusterId>)>,
     /// The latest process of each node of the view.
     processes: RwLock<BTreeMap<NodeId, Process>>,
+    /// Processes that the log named when this one started, agreed or not: they have been there.
+    logged: OnceLock<BTreeMap<NodeId, Process>>,
+    /// What is deliberately wrong with the node.
+    pub(crate) defect: Defect,
 }
 
 impl Local {
@@ -45,7 +50,14 @@ impl Local {
             modules,
             changing: RwLock::new((node, cluster_id)),
             processes: RwLock::default(),
+            logged: OnceLock::new(),
+            defect: Defect::default(),
         }
+    }
+
+    /// The same node with a deliberate defect, if one is switched on.
+    pub(crate) fn with_defect(self, defect: Defect) -> Self {
+        Self { defect, ..self }
     }
 
     /// Records the cluster that this node belongs to. Returns the id in force, which is the first
@@ -106,13 +118,28 @@ impl Local {
         *self.processes.write().unwrap_or_else(PoisonError::into_inner) = nodes.collect();
     }
 
+    /// Takes in which processes a node finds in its log when it starts. Until it hears what of that
+    /// is agreed, this is what it tells old copies of data directories by.
+    pub(crate) fn learn_logged(&self, processes: BTreeMap<NodeId, Process>) {
+        let known = self.logged.set(processes);
+        assert!(known.is_ok(), "a node starts once");
+    }
+
+    /// The latest process of a node that is known here.
+    fn latest_process(&self, id: NodeId) -> Option<Process> {
+        let agreed = self.processes.read().unwrap_or_else(PoisonError::into_inner);
+        match (agreed.get(&id), self.logged.get().and_then(|logged| logged.get(&id))) {
+            (Some(agreed), Some(logged)) if agreed.allows(*logged) => Some(*logged),
+            (agreed, logged) => agreed.or(logged).copied(),
+        }
+    }
+
     /// What to say to a node that this one connects to.
     pub(crate) fn hello(&self, lane: Lane, expects: Option<NodeId>) -> Hello {
         let (node, cluster_id) =
             self.changing.read().unwrap_or_else(PoisonError::into_inner).clone();
         let (cluster, modules) = (self.cluster.clone(), self.modules.clone());
-        let processes = self.processes.read().unwrap_or_else(PoisonError::into_inner);
-        let knows = expects.and_then(|id| processes.get(&id)).copied();
+        let knows = expects.and_then(|id| self.latest_process(id));
         let durable = self.durable;
         Hello { cluster, cluster_id, node, modules, lane, durable, expects, knows }
     }

@@ -1,7 +1,7 @@
 //! What a simulation of a whole cluster needs from inside the core. Only with the feature
 //! `simulation`; nothing here is for services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use clustron_wal::SimDisk;
@@ -10,10 +10,39 @@ use crate::chance::Chance;
 use crate::control::{Agreed, Command, Removed, Response};
 use crate::cut;
 pub use crate::data_dir::DiskBug;
+pub use crate::defect::ClusterBug;
 pub use crate::looks::{Looks, Seen};
 use crate::membership::{Case, PeerState};
 use crate::opinion::Opinion;
-use crate::{ClusterId, Incarnation, Metadata, NodeId, NodeInfo, Rejection, Timestamp, View};
+use crate::{
+    ClusterHandle, ClusterId, Incarnation, Metadata, NodeId, NodeInfo, Rejection, Timestamp, View,
+};
+
+/// A deliberate defect of a whole node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeBug {
+    /// Of how it keeps its state on its disk.
+    Disk(DiskBug),
+    /// Of how it becomes part of a cluster and changes who votes in it.
+    Cluster(ClusterBug),
+}
+
+/// Who votes on the control log from one of its places on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedVoters {
+    /// The place, by Raft's own count.
+    pub index: u64,
+    /// The groups that each have to agree: two while one replaces the other.
+    pub groups: Vec<BTreeSet<NodeId>>,
+}
+
+impl ClusterHandle {
+    /// Who was agreed to vote, from when on, as far as the node's log still has it and the node has
+    /// applied it; the oldest first, with nothing left out in between.
+    pub fn agreed_voters(&self) -> Vec<AgreedVoters> {
+        self.inner().control.agreed_voters()
+    }
+}
 
 /// The control log of a simulated cluster, without consensus: what is appended is agreed at once.
 /// The commands and what they mean are the real ones.

@@ -80,4 +80,4 @@ pub use addrs::free_addrs;
 pub use ledger::{Entry, Ledger, LedgerError};
 pub use predicates::Violation;
 pub use process::{LINE_BYTES_MAX, LINES_MAX, Mark, Process, WaitError};
-pub use usage::{cpu_time, resident_bytes};
+pub use usage::{count_peak_anew, cpu_time, peak_resident_bytes, resident_bytes};

@@ -24,8 +24,31 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
 /// `NotFound` when there is no such process, `InvalidData` when it has ended and was not yet
 /// reaped, or `/proc` is not as Linux writes it.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most memory that process `pid` ever had in RAM, in bytes: since it began, or since
+/// [`count_peak_anew`].
+///
+/// # Errors
+///
+/// As [`resident_bytes`].
+pub fn peak_resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// Has [`peak_resident_bytes`] of process `pid` begin with what it has in RAM now.
+///
+/// # Errors
+///
+/// `NotFound` when there is no such process, and whatever else the system says.
+pub fn count_peak_anew(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+fn status_bytes(pid: u32, field: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    resident(&status).ok_or_else(|| unreadable(pid, "status"))
+    bytes_in(&status, field).ok_or_else(|| unreadable(pid, "status"))
 }
 
 /// User and system ticks are fields 14 and 15. The second field, the program's name in brackets,
@@ -38,8 +61,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
-fn resident(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn bytes_in(status: &str, field: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -61,14 +84,18 @@ mod tests {
 
     #[test]
     fn resident_memory_is_in_bytes() {
-        assert_eq!(resident("VmHWM:\t  9 kB\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
-        assert_eq!(resident("State:\tZ (zombie)\n"), None);
+        let status = "VmHWM:\t  9 kB\nVmRSS:\t    2048 kB\n";
+        assert_eq!(bytes_in(status, "VmRSS:"), Some(2 << 20));
+        assert_eq!(bytes_in(status, "VmHWM:"), Some(9 << 10));
+        assert_eq!(bytes_in("State:\tZ (zombie)\n", "VmRSS:"), None);
     }
 
     #[test]
     fn this_process_has_a_cost() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 100_000);
+        count_peak_anew(pid).unwrap();
+        assert!(peak_resident_bytes(pid).unwrap() > 100_000);
         let before = cpu_time(pid).unwrap();
         // Burns until the counter has moved: the condition is the measure itself.
         while cpu_time(pid).unwrap() == before {

@@ -142,6 +142,12 @@ impl Draft {
         disk.rename(&format!("{name}{NEW}"), name).map_err(FileError::io(file_name, "renaming"))?;
         disk.sync().map_err(FileError::io(file_name, LAST_STEP))
     }
+
+    /// Removes it.
+    pub(crate) fn discard(self, disk: &dyn Disk) -> Result<(), FileError> {
+        let unfinished = format!("{}{NEW}", self.name);
+        disk.remove(&unfinished).map_err(FileError::io(&self.file_name, "removing its draft"))
+    }
 }
 
 #[cfg(test)]

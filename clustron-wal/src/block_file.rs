@@ -23,6 +23,8 @@
 //!  16  content length   u64   of all blocks together
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::atomic_file::{Draft, check_magic};
@@ -42,10 +44,10 @@ const BLOCK_HEAD_BYTES: usize = 8;
 const END_BYTES: usize = 24;
 
 /// Writes a large file. Nobody sees it before [`FileWriter::finish`]; dropped earlier, the file
-/// stays as it was.
+/// stays as it was, and what was written lies there until another one is begun.
 #[derive(Debug)]
-pub struct FileWriter<'a> {
-    disk: &'a dyn Disk,
+pub struct FileWriter {
+    disk: Arc<dyn Disk>,
     draft: Draft,
     /// Where the next block goes.
     offset: u64,
@@ -55,13 +57,13 @@ pub struct FileWriter<'a> {
     block: Vec<u8>,
 }
 
-impl<'a> FileWriter<'a> {
+impl FileWriter {
     /// Begins a file.
     ///
     /// # Errors
     /// [`FileError::Io`].
-    pub fn create(disk: &'a dyn Disk, name: &str) -> Result<Self, FileError> {
-        let mut draft = Draft::create(disk, name)?;
+    pub fn create(disk: Arc<dyn Disk>, name: &str) -> Result<Self, FileError> {
+        let mut draft = Draft::create(disk.as_ref(), name)?;
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
@@ -100,8 +102,16 @@ impl<'a> FileWriter<'a> {
             self.put_block()?;
         }
         self.draft.write_at(&end(self.blocks, self.content_bytes), self.offset)?;
-        self.draft.publish(self.disk)?;
+        self.draft.publish(self.disk.as_ref())?;
         Ok(self.content_bytes)
+    }
+
+    /// Gives the file up and removes what was written of it. The file stays as it was.
+    ///
+    /// # Errors
+    /// [`FileError::Io`]: what was written lies there until another one is begun.
+    pub fn discard(self) -> Result<(), FileError> {
+        self.draft.discard(self.disk.as_ref())
     }
 
     fn put_block(&mut self) -> Result<(), FileError> {
@@ -128,8 +138,10 @@ pub struct FileReader {
     block: u64,
     blocks: u64,
     content_bytes: u64,
-    /// How much of the content is still to come.
+    /// How much of the content is still to come, in whole blocks.
     left: u64,
+    /// How much of the next block is passed over.
+    passed_over: usize,
 }
 
 impl FileReader {
@@ -175,12 +187,25 @@ impl FileReader {
             blocks,
             content_bytes,
             left: content_bytes,
+            passed_over: 0,
         }))
     }
 
     /// How long the content is.
     pub fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    /// Has the next block begin at this place of the content; from its end on there are none. The
+    /// block around the place is read and checked as a whole.
+    pub fn go_to(&mut self, offset: u64) {
+        let offset = offset.min(self.content_bytes);
+        self.block = offset / BLOCK_BYTES as u64;
+        let before = self.block * BLOCK_BYTES as u64;
+        self.offset = HEADER_BYTES as u64 + before + self.block * BLOCK_HEAD_BYTES as u64;
+        self.left = if offset == self.content_bytes { 0 } else { self.content_bytes - before };
+        // Less than a block.
+        self.passed_over = (offset - before) as usize;
     }
 
     fn read_block(&mut self) -> Result<Bytes, FileError> {
@@ -199,7 +224,8 @@ impl FileReader {
         self.block += 1;
         self.offset += bytes.len() as u64;
         self.left -= length as u64;
-        Ok(Bytes::from(bytes).slice(BLOCK_HEAD_BYTES..))
+        let passed_over = std::mem::take(&mut self.passed_over);
+        Ok(Bytes::from(bytes).slice(BLOCK_HEAD_BYTES + passed_over..))
     }
 }
 

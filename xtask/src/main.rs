@@ -63,11 +63,14 @@ fn tidy() -> ExitCode {
 fn sim(arguments: &[String]) -> ExitCode {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--release", "--quiet", "--package", "clustron-sim"]);
+    command.args(["run", "--quiet", "--package", "clustron-sim"]);
     if arguments.windows(2).any(|pair| pair[0] == "--level" && pair[1] == "nodes") {
         // Only so does tokio take a seed, and a run of whole nodes repeats to the byte. In a
         // directory of its own, or the two builds would take turns in throwing each other away.
-        command.env("RUSTFLAGS", "--cfg tokio_unstable").args(["--target-dir", "target/sim"]);
+        command.env("RUSTFLAGS", "--cfg tokio_unstable");
+        command.args(["--profile", "sim", "--target-dir", "target/sim"]);
+    } else {
+        command.arg("--release");
     }
     command.arg("--").args(arguments).current_dir(workspace_root());
     match command.status() {

@@ -73,14 +73,15 @@ impl ClusterBuilder {
         let local = |identity: Option<Identity>| -> Result<_, StartError> {
             let (id, durable) = (identity.as_ref().and_then(|i| i.cluster), identity.is_some());
             let node = self.describe(listening_at, identity)?;
-            Ok(Arc::new(Local::new(cluster.clone(), id, node, self.modules.clone(), durable)))
+            let local = Local::new(cluster.clone(), id, node, self.modules.clone(), durable);
+            Ok(Arc::new(local.with_defect(self.defect)))
         };
         let Some(data) = data else { return Ok((local(None)?, Storage::default())) };
         let known = local(Some(data.identity()))?;
         let storage = Storage::open(data, &known).await?;
         let keeps_id = data.has(DiskBug::IdentityOutlivesLog);
-        let real = storage.knows_bootstrap()
-            || data.holds(SNAPSHOT).map_err(|error| data.failed(error))?;
+        let holds = data.holds(SNAPSHOT).map_err(|error| data.failed(error))?;
+        let real = (storage.knows_bootstrap() || holds) && !data.has(DiskBug::ClusterForgotten);
         if real && !known.node().follows_log() {
             // It would be counted on as a voter, and be none.
             return Err(DataDirError::OtherRole { path: data.disk().path() }.into());

@@ -88,6 +88,12 @@ impl Campaign {
         self.lock().would_vote(self.started.elapsed(), (candidate, permitted), mine)
     }
 
+    /// See [`ClusterHandle::agreed_voters`](crate::ClusterHandle::agreed_voters).
+    #[cfg(feature = "simulation")]
+    pub(super) fn voters_until(&self, index: u64) -> Vec<crate::simulation::AgreedVoters> {
+        self.log.voters_until(index)
+    }
+
     /// How far this node's log reaches.
     pub(super) fn log_end(&self) -> LogEnd {
         self.log.end()

@@ -1,28 +1,23 @@
 //! What this node's control plane answers when others ask.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tokio::time::Instant;
 
 use super::Control;
-use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Rejection, Response};
+use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Response};
 use super::propose::ProposeError;
+use super::receiving::{NotTaken, Step};
 use super::rpc::{
     Append, Appended, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Proposal, Propose,
     Proposed, ReadIndex, Refused, SnapshotChunk, WhoVotes,
 };
-use super::snapshot;
 use super::types::{Snapshot, TypeConfig, Vote};
 use crate::election::{Input, PreVote};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
-
-/// The largest snapshot that is received, in bytes.
-const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 
 /// No log becomes longer than this.
 const LOG_INDEX_MAX: u64 = u64::MAX >> 2;
@@ -37,13 +32,6 @@ const PROPOSE_MAX: Duration = Duration::from_secs(30);
 /// and then answered again. Meanwhile another voter can be elected: it stands after one silence, in
 /// several rounds if need be.
 const SILENCES_UNTIL_HEARD_AGAIN: u32 = 4;
-
-/// A snapshot of which some pieces have arrived. Memory grows with what arrives.
-pub(super) struct Assembly {
-    /// From whom, which, and how large.
-    key: (NodeId, String, u64),
-    data: BytesMut,
-}
 
 impl Control {
     pub(super) fn register_handlers(self: &Arc<Self>) {
@@ -158,12 +146,6 @@ impl Control {
         chunk: SnapshotChunk,
     ) -> Result<ChunkReply, Refused> {
         self.check_cluster(chunk.cluster)?;
-        if chunk.total > SNAPSHOT_BYTES_MAX {
-            let bytes = chunk.total;
-            return Err(Refused::Failed(format!(
-                "a snapshot of {bytes} bytes is larger than the {SNAPSHOT_BYTES_MAX} taken"
-            )));
-        }
         self.check_leader(from, chunk.vote)?;
         let vote = self.raft.with_raft_state(|state| *state.vote_ref()).await;
         let vote = vote.map_err(|e| Refused::Failed(e.to_string()))?;
@@ -175,32 +157,30 @@ impl Control {
         if self.leader_in_touch() {
             self.campaign.tell(Input::Heard(from));
         }
-        let whole = {
-            let mut slot = self.assembly.lock().await;
-            let key = (from, chunk.meta.snapshot_id.clone(), chunk.total);
-            let assembly = match slot.take().filter(|assembly| assembly.key == key) {
-                Some(assembly) => slot.insert(assembly),
-                None => slot.insert(Assembly { key, data: BytesMut::new() }),
-            };
-            if assembly.data.len() as u64 == chunk.offset {
-                assembly.data.extend_from_slice(&chunk.data);
-                self.chunks.fetch_add(1, Ordering::Relaxed);
-            }
-            let offset = assembly.data.len() as u64;
-            if offset < chunk.total {
-                return Ok(ChunkReply::Continue { offset });
-            }
-            slot.take().map_or_else(Bytes::new, |assembly| assembly.data.freeze())
-        };
-        // To Raft a snapshot that cannot be read is the end. To us it is one to fetch again.
-        if let Err(error) = snapshot::split(&whole) {
-            tracing::warn!(%from, %error, "a snapshot arrived damaged");
-            return Err(Refused::Failed(error.to_string()));
+        let last = chunk.meta.last_log_id.map_or(0, |id| id.index);
+        if chunk.meta.last_log_id.is_some() && last <= *self.log_applied.borrow() {
+            // The answer was lost, or the log has got here by itself.
+            return Ok(ChunkReply::Installed { vote });
         }
-        let snapshot = Snapshot { meta: chunk.meta, snapshot: Box::new(whole) };
-        let installed = self.raft.install_full_snapshot(chunk.vote, snapshot).await;
+        let (vote, meta) = (chunk.vote, chunk.meta.clone());
+        let content = match self.receiving.take(from, chunk).await {
+            Ok(Step::Continue { offset }) => return Ok(ChunkReply::Continue { offset }),
+            Ok(Step::Whole(content)) => content,
+            Err(error) => return Err(self.not_taken(from, error)),
+        };
+        let snapshot = Snapshot { meta, snapshot: Box::new(content) };
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
         let installed = installed.map_err(|e| Refused::Failed(e.to_string()))?;
+        self.receiving.clear().await.map_err(|error| self.not_taken(from, error))?;
         Ok(ChunkReply::Installed { vote: installed.vote })
+    }
+
+    fn not_taken(&self, from: NodeId, error: NotTaken) -> Refused {
+        tracing::warn!(%from, %error, "a snapshot was not taken");
+        if let NotTaken::Disk(_) = &error {
+            self.tasks.fail(&format!("a snapshot that arrived could not be saved: {error}"));
+        }
+        Refused::Failed(error.to_string())
     }
 
     async fn handle_pre_vote(self: Arc<Self>, _from: NodeId, request: AskPreVote) -> PreVote {
@@ -243,13 +223,18 @@ impl Control {
                 };
                 self.propose_here(command, deadline).await
             }
-            Proposal::Module(command) => match self.handed_on.admit(command.weight()) {
-                Ok(_room) => self.propose_module_here(command, deadline).await,
-                Err(overload) => {
-                    self.metrics.overloads.inc();
-                    return Proposed::Overloaded(overload);
+            Proposal::Module(command) => {
+                if let Err(rejection) = self.check_module(&command.module) {
+                    return Proposed::Refused(rejection);
                 }
-            },
+                match self.handed_on.admit(command.weight()) {
+                    Ok(_room) => self.propose_module_here(command, deadline).await,
+                    Err(overload) => {
+                        self.metrics.overloads.inc();
+                        return Proposed::Overloaded(overload);
+                    }
+                }
+            }
         };
         match proposed {
             Ok(proposed) => proposed,
@@ -308,15 +293,14 @@ impl Control {
         }
         let admit = Command::Admit { node: request.node, at: self.clock.now() };
         match self.propose_here(admit, self.timing.request_deadline).await {
-            Ok(Proposed::Applied {
-                response: Response::Rejected(Rejection::StaleIncarnation { current, .. }),
-                ..
-            }) => JoinReply::Outdated { known: current },
-            Ok(Proposed::Applied { response: Response::Rejected(why), .. }) => {
-                JoinReply::Refused { reason: why.to_string() }
-            }
+            Ok(Proposed::Applied { response: Response::Rejected(why), .. }) => why.into(),
             Ok(Proposed::Applied { .. }) => JoinReply::Admitted,
-            Ok(Proposed::NotLeader { .. } | Proposed::Overloaded(_) | Proposed::Unknown)
+            Ok(
+                Proposed::NotLeader { .. }
+                | Proposed::Overloaded(_)
+                | Proposed::Unknown
+                | Proposed::Refused(_),
+            )
             | Err(_) => JoinReply::NotLeader { leader: self.leader_info() },
         }
     }
@@ -349,3 +333,6 @@ fn check_places(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Refused> {
 fn not_of_sender(from: NodeId, vote: Vote) -> Refused {
     Refused::Failed(format!("node {from} calls with the vote {vote}, which is not its own"))
 }
+
+#[cfg(test)]
+mod tests;

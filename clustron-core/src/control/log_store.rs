@@ -15,7 +15,12 @@ use super::log_disk::{Found, LogDisk, record};
 use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::election::LogEnd;
+use crate::identity::{NodeId, NodeInfo};
 use crate::local::Local;
+use crate::messaging::Process;
+#[cfg(feature = "simulation")]
+use crate::simulation::AgreedVoters;
+use crate::view::View;
 
 /// The most bytes of commands that one replication message carries; a single entry may be larger.
 /// A message that takes longer than the heartbeat interval is sent again, so it must be small.
@@ -77,6 +82,28 @@ impl Log {
         inner.purged.is_some() || inner.entries.values().any(founding)
     }
 
+    /// The latest process of each node that a view or the entries after it name. Also one whose
+    /// entry was never agreed has been there, unless it came too late to be let in.
+    pub(crate) fn processes(&self, view: &View) -> BTreeMap<NodeId, Process> {
+        let processes = |node: &NodeInfo| (node.id, Process::of(node));
+        let mut known: BTreeMap<_, _> = view.nodes().map(|r| processes(&r.info)).collect();
+        for entry in self.lock().entries.values() {
+            let named = match &entry.payload {
+                openraft::EntryPayload::Normal(Command::Bootstrap { nodes, .. }) => &nodes[..],
+                openraft::EntryPayload::Normal(Command::Admit { node, .. }) => {
+                    std::slice::from_ref(node)
+                }
+                _ => &[],
+            };
+            for (id, process) in named.iter().map(processes) {
+                if known.get(&id).is_none_or(|before: &Process| before.allows(process)) {
+                    known.insert(id, process);
+                }
+            }
+        }
+        known
+    }
+
     /// How far the log reaches.
     pub(crate) fn end(&self) -> LogEnd {
         let inner = self.lock();
@@ -97,6 +124,19 @@ impl Log {
             sum <= bytes
         });
         newest.last().map_or(0, |(index, _)| *index)
+    }
+
+    /// Who votes by the entries that it holds up to a place, the oldest first.
+    #[cfg(feature = "simulation")]
+    pub(super) fn voters_until(&self, index: u64) -> Vec<AgreedVoters> {
+        let inner = self.lock();
+        let voters = inner.entries.range(..=index).filter_map(|(index, entry)| {
+            let openraft::EntryPayload::Membership(membership) = &entry.payload else {
+                return None;
+            };
+            Some(AgreedVoters { index: *index, groups: membership.get_joint_config().clone() })
+        });
+        voters.collect()
     }
 
     /// Up to where entries were given up.

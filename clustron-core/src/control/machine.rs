@@ -1,26 +1,42 @@
 //! Applies the control log: the core's agreed state, then the modules'.
+//!
+//! A snapshot stands for the log before it. With a data directory it is a file, which is written as
+//! the states are encoded, read as they are decoded, and sent as it lies there. Without one nothing
+//! is written at all: the state itself stands for its log, and is encoded when a follower needs it,
+//! as it is then. So a snapshot takes a few blocks of memory beside the states, or one encoded
+//! state while it is sent or received in memory.
+
+mod absent;
+mod builder;
+mod capture;
+mod restore;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
-use openraft::{EntryPayload, RaftSnapshotBuilder, StorageIOError};
+use openraft::{AnyError, EntryPayload, StorageIOError};
 use tokio::sync::watch;
 
 use super::batch::BATCH_COMMANDS_MAX;
 use super::command::{Answer, Command, ModuleCommand, Rejection, Response};
+use super::content::{Arrival, Arrived, Content, Pieces, PiecesWriter};
 use super::replicated::{AnyReplicated, Applied};
-use super::snapshot;
 use super::snapshot_file::SnapshotFile;
 use super::state::Agreed;
 use super::types::{
     Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
-use crate::codec::CodecError;
 use crate::data_dir::{DataDirError, DiskBug};
 use crate::tasks::Tasks;
+
+use absent::{Absent, AbsentModules, Keep};
+pub(crate) use builder::Builder;
+use capture::{Capture, Unwritten};
+use restore::{Restore, States, Unusable};
 
 /// The modules of a node by name.
 pub(crate) type Modules = BTreeMap<&'static str, Arc<dyn AnyReplicated>>;
@@ -32,7 +48,13 @@ pub(crate) struct Machine {
     agreed: Agreed,
     applied: Option<LogId>,
     membership: StoredMembership,
-    snapshot: Option<Snapshot>,
+    /// What is there of modules that do not run here, and whether it is kept at all.
+    absent: AbsentModules,
+    keeps_absent: bool,
+    /// Up to where the latest snapshot reaches that Raft was told of.
+    told: Option<LogId>,
+    /// The state as it was encoded for followers, for as long as it is sent to one.
+    encoded: (SnapshotMeta, Weak<Pieces>),
     /// Where snapshots survive the process, if they are to.
     file: Option<SnapshotFile>,
     /// Shows the agreed state to the rest of the node after every change of it.
@@ -42,21 +64,27 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// One that has applied nothing. A node that `votes`, or may come to, keeps the states of
+    /// modules that do not run here for those that ask it for a snapshot.
     pub(crate) fn new(
         modules: Arc<Modules>,
+        votes: bool,
         tasks: Tasks,
         shown: watch::Sender<Arc<Agreed>>,
         applied_index: watch::Sender<u64>,
     ) -> Self {
         // A node that starts over under a new identity has an empty log, and applies it anew.
-        modules.values().for_each(|module| module.reset());
+        modules.values().for_each(|module| module.beginning(0)());
         Self {
             modules,
             tasks,
             agreed: Agreed::default(),
             applied: None,
             membership: StoredMembership::default(),
-            snapshot: None,
+            absent: AbsentModules::new(),
+            keeps_absent: votes,
+            told: None,
+            encoded: Default::default(),
             file: None,
             shown,
             applied_index,
@@ -65,21 +93,23 @@ impl Machine {
 
     /// The same, from where the snapshot in a data directory ends.
     pub(crate) async fn open(mut self, file: SnapshotFile) -> Result<Self, DataDirError> {
-        if let Some(Snapshot { meta, snapshot }) = file.load().await? {
-            let states = self.decode(&meta, &snapshot);
-            let mut states = states.map_err(|error| file.damaged(&error))?;
+        self.file = Some(file.clone());
+        let (restore, data) = (self.restore(), file.data().clone());
+        let loaded = file.load(move |meta, content| {
+            restore.read(meta, content).map_err(|error| error.at_start(&data))
+        });
+        if let Some((meta, mut states)) = loaded.await? {
             if file.has(DiskBug::StateNotRestored) {
                 states.restored.clear();
             }
-            self.put(meta, snapshot, states);
+            self.put(meta, states);
         }
-        self.file = Some(file);
         Ok(self)
     }
 
-    /// The place of the log up to which the snapshot has everything.
+    /// The place of the log up to which the latest snapshot has everything.
     pub(crate) fn snapshot_index(&self) -> Option<u64> {
-        self.snapshot.as_ref()?.meta.last_log_id.map(|id| id.index)
+        self.told.map(|id| id.index)
     }
 
     fn apply_command(&mut self, index: u64, command: Command) -> Response {
@@ -106,7 +136,7 @@ impl Machine {
         Response::Batch(answers)
     }
 
-    fn apply_to_module(&self, at: Applied, command: ModuleCommand) -> Answer {
+    fn apply_to_module(&mut self, at: Applied, command: ModuleCommand) -> Answer {
         let ModuleCommand { module, epoch, body } = command;
         if at.place as usize >= BATCH_COMMANDS_MAX {
             // No leader of ours makes such an entry, and there are no tokens for it.
@@ -119,6 +149,7 @@ impl Machine {
             self.agreed.check_epoch(epoch)?;
         }
         let Some(replicated) = self.modules.get(module.as_str()) else {
+            self.absent.insert(module.clone(), Absent::Missed);
             return Err(Rejection::UnknownModule { module });
         };
         let apply = AssertUnwindSafe(|| replicated.apply(at, &body));
@@ -149,7 +180,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         for entry in entries {
             self.applied = Some(entry.log_id);
             let alive = self.check_alive();
-            alive.map_err(|e| StorageIOError::apply(entry.log_id, openraft::AnyError::error(e)))?;
+            alive.map_err(|e| StorageIOError::apply(entry.log_id, AnyError::error(e)))?;
             responses.push(match entry.payload {
                 EntryPayload::Blank => Response::Done,
                 EntryPayload::Membership(membership) => {
@@ -164,39 +195,56 @@ impl RaftStateMachine<TypeConfig> for Machine {
             // What panicked may be half applied here and whole elsewhere, or be applied after a
             // start from disk: nobody is told that it was refused.
             if self.tasks.panicked().is_some() {
-                return Err(StorageIOError::apply(applied, openraft::AnyError::error(Ended)).into());
+                return Err(StorageIOError::apply(applied, AnyError::error(Ended)).into());
             }
         }
         Ok(responses)
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { built: self.build(), file: self.file.clone() }
+        let meta = self.meta();
+        let drafted = self.draft(meta.clone()).await;
+        self.told = self.told.max(meta.last_log_id);
+        Builder::new(meta, drafted, self.tasks.clone(), self.file.as_ref().map(SnapshotFile::data))
     }
 
-    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Bytes>, StorageError> {
-        Ok(Box::new(Bytes::new()))
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Content>, StorageError> {
+        Ok(Box::new(Content::Unwritten))
     }
 
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        data: Box<Bytes>,
+        content: Box<Content>,
     ) -> Result<(), StorageError> {
-        let states = self.decode(meta, &data).map_err(|error| {
-            StorageIOError::read_snapshot(Some(meta.signature()), openraft::AnyError::error(error))
-        })?;
-        let snapshot = Snapshot { meta: meta.clone(), snapshot: data };
-        if let Some(file) = &self.file {
-            // Before the log gives up what the snapshot stands for.
-            file.save(&snapshot).await?;
-        }
-        self.put(snapshot.meta, snapshot.snapshot, states);
-        Ok(())
+        self.install(meta, *content).await.map_err(|error| {
+            let text = match &error {
+                Unusable::Disk(error) => self.disk_failed(error),
+                error => error.to_string(),
+            };
+            self.tasks.fail(&format!("the snapshot that was received cannot be used: {text}"));
+            StorageIOError::read_snapshot(Some(meta.signature()), AnyError::error(error)).into()
+        })
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
-        Ok(self.snapshot.clone())
+        let current = match self.place() {
+            None => self.encoded(),
+            Some(file) => {
+                let stored = file.stored().await.map_err(Unwritten::from);
+                let snapshot =
+                    |(meta, stored)| Snapshot { meta, snapshot: Box::new(Content::Stored(stored)) };
+                stored.map(|stored| stored.map(snapshot))
+            }
+        };
+        current.map_err(|error| {
+            let text = match &error {
+                Unwritten::Disk(error) => self.disk_failed(error),
+                error => error.to_string(),
+            };
+            self.tasks.fail(&format!("a snapshot for a follower cannot be had: {text}"));
+            StorageIOError::read_snapshot(None, AnyError::error(error)).into()
+        })
     }
 }
 
@@ -211,156 +259,127 @@ impl Machine {
         self.file.as_ref().is_some_and(|file| file.has(bug))
     }
 
-    /// Reads a snapshot without changing anything.
-    fn decode(&self, meta: &SnapshotMeta, data: &Bytes) -> Result<States, Unusable> {
-        let (agreed, states) = snapshot::split(data)?;
-        let index = agreed.index_of(meta.last_log_id.map_or(0, |id| id.index));
-        if let Some(name) = self.modules.keys().find(|name| !states.contains_key(**name)) {
-            // To go on with an old state at the new index would be to diverge unseen.
-            return Err(Unusable::MissingModule((*name).to_owned()));
-        }
-        let mut restored = vec![];
-        for (name, state) in states {
-            match self.modules.get(name.as_str()) {
-                Some(module) => restored.push(module.restore(index, &state)?),
-                // A client or observer runs fewer modules than the members.
-                None => tracing::debug!(module = name, "left out of the snapshot"),
-            }
-        }
-        self.check_alive()?;
-        Ok(States { agreed, restored })
+    /// Where snapshots are kept, if not in memory.
+    fn place(&self) -> Option<SnapshotFile> {
+        self.file.clone().filter(|file| !file.has(DiskBug::SnapshotNotWritten))
     }
 
-    /// Puts what was read in place.
-    fn put(&mut self, meta: SnapshotMeta, data: Box<Bytes>, states: States) {
-        states.restored.into_iter().for_each(|put| put());
-        self.agreed = states.agreed;
-        (self.applied, self.membership) = (meta.last_log_id, meta.last_membership.clone());
-        let index = meta.last_log_id.map_or(0, |id| id.index);
-        self.snapshot = Some(Snapshot { meta, snapshot: data });
-        self.shown.send_replace(Arc::new(self.agreed.clone()));
-        self.applied_index.send_replace(index);
+    fn disk_failed(&self, error: &crate::data_dir::DiskError) -> String {
+        let file = self.file.as_ref();
+        file.map_or(error.to_string(), |file| file.data().failed(error.clone()).to_string())
     }
 
-    #[expect(clippy::result_large_err, reason = "openraft's error, in openraft's trait")]
-    fn build(&mut self) -> Result<Snapshot, StorageError> {
-        let failed = |e: &dyn std::error::Error| {
-            StorageError::from(StorageIOError::write_snapshot(None, openraft::AnyError::error(e)))
-        };
-        self.check_alive().map_err(|error| failed(&error))?;
-        let mut states = BTreeMap::new();
-        for (name, module) in self.modules.iter() {
-            states.insert(*name, module.snapshot().map_err(|e| failed(&e))?);
-        }
-        let mut data = snapshot::join(&self.agreed, &states).map_err(|e| failed(&e))?;
-        if let Some(before) = &self.snapshot
-            && self.has(DiskBug::SnapshotAheadOfState)
-        {
-            data = before.snapshot.as_ref().clone();
-        }
-        let meta = SnapshotMeta {
+    /// The description of a snapshot that is made now.
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
             last_log_id: self.applied,
             last_membership: self.membership.clone(),
             snapshot_id: self.applied.map_or("0".to_owned(), |id| id.to_string()),
-        };
-        let built = Snapshot { meta, snapshot: Box::new(data) };
-        self.snapshot = Some(built.clone());
-        Ok(built)
+        }
     }
-}
 
-/// What a snapshot holds, ready to be put in place.
-struct States {
-    agreed: Agreed,
-    restored: Vec<Box<dyn FnOnce() + Send>>,
-}
+    fn capture(&self) -> Capture {
+        let (modules, agreed) = (self.modules.clone(), self.agreed.clone());
+        Capture { modules, agreed, absent: self.absent.clone() }
+    }
 
-/// Why a snapshot cannot be used. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error(
-        "the snapshot lacks the state of module {0:?}, which runs here: who made it did not run it"
-    )]
-    MissingModule(String),
-    #[error(transparent)]
-    Damaged(#[from] snapshot::SnapshotError),
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-    #[error(transparent)]
-    Ended(#[from] Ended),
+    fn restore(&self) -> Restore {
+        let keep = match (self.keeps_absent, self.place()) {
+            (false, _) => Keep::Nowhere,
+            (true, Some(_)) => Keep::InFile,
+            (true, None) => Keep::InMemory,
+        };
+        Restore { modules: self.modules.clone(), keep }
+    }
+
+    /// Encodes the state into the file's draft. Without a file there is nothing to be done.
+    async fn draft(
+        &self,
+        meta: SnapshotMeta,
+    ) -> Result<Option<super::snapshot_file::Draft>, Unwritten> {
+        self.check_alive()?;
+        let Some(file) = self.place() else {
+            if let Some(file) = &self.file {
+                file.pretend(meta.last_log_id);
+            }
+            return Ok(None);
+        };
+        let (capture, stale) = (self.capture(), self.has(DiskBug::SnapshotAheadOfState));
+        let wants = stale || capture.wants_before();
+        let draft = file.draft(meta, wants, move |out, before| match before {
+            Some(before) if stale => Ok(std::io::copy(before, out).map(drop)?),
+            before => capture.write(out, before),
+        });
+        draft.await
+    }
+
+    /// The state in memory, for a follower that needs it: as it is now, or as it was encoded for
+    /// another one that is still being sent it.
+    fn encoded(&mut self) -> Result<Option<Snapshot>, Unwritten> {
+        self.check_alive()?;
+        if self.applied.is_none() {
+            return Ok(None);
+        }
+        let (meta, pieces) = (&self.encoded.0, self.encoded.1.upgrade());
+        // Raft counts on no less than it knows of.
+        let (meta, pieces) = match pieces.filter(|_| meta.last_log_id >= self.told) {
+            Some(pieces) => (meta.clone(), pieces),
+            None => {
+                let mut out = PiecesWriter::default();
+                self.capture().write(&mut out, None)?;
+                let (meta, pieces) = (self.meta(), Arc::new(out.finish()));
+                self.encoded = (meta.clone(), Arc::downgrade(&pieces));
+                (meta, pieces)
+            }
+        };
+        Ok(Some(Snapshot { meta, snapshot: Box::new(Content::Encoded(pieces)) }))
+    }
+
+    /// Takes a received snapshot in. Nothing has changed if it fails.
+    async fn install(&mut self, meta: &SnapshotMeta, mut content: Content) -> Result<(), Unusable> {
+        let place = self.place();
+        if let Some(file) = place.as_ref().filter(|_| !content.is_in_file()) {
+            file.bring(meta.clone(), content.reader()?).await?;
+            let at = Arrival::File(file.data().clone());
+            content = Content::Arrived(Arrived { at, _place: None });
+        }
+        let (restore, described) = (self.restore(), meta.clone());
+        let read = move || {
+            let states = content.reader().map_err(Unusable::from).and_then(|mut reader| {
+                let states = restore.read(&described, &mut reader);
+                reader.failed().map_or(states, |error| Err(error.into()))
+            });
+            (states, content)
+        };
+        // What has arrived stays alone in its file until it has been taken over.
+        let (states, _content) = match &self.file {
+            Some(file) => file.data().call(read).await,
+            None => read(),
+        };
+        let states = states?;
+        self.check_alive()?;
+        // Before the log gives up what the snapshot stands for.
+        match (&place, &self.file) {
+            (Some(file), _) => file.take_over(meta.last_log_id).await?,
+            (None, Some(file)) => file.pretend(meta.last_log_id),
+            (None, None) => {}
+        }
+        self.put(meta.clone(), states);
+        Ok(())
+    }
+
+    /// Puts what was read in place.
+    fn put(&mut self, meta: SnapshotMeta, states: States) {
+        states.restored.into_iter().for_each(|put| put());
+        (self.agreed, self.absent) = (states.agreed, states.absent);
+        (self.applied, self.membership) = (meta.last_log_id, meta.last_membership);
+        self.told = self.told.max(meta.last_log_id);
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        self.shown.send_replace(Arc::new(self.agreed.clone()));
+        self.applied_index.send_replace(index);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the node has ended")]
 struct Ended;
-
-/// Hands over a snapshot that was taken when it was asked for, once it is where it has to be.
-pub(crate) struct Builder {
-    built: Result<Snapshot, StorageError>,
-    file: Option<SnapshotFile>,
-}
-
-impl RaftSnapshotBuilder<TypeConfig> for Builder {
-    async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
-        let snapshot = self.built.clone()?;
-        if let Some(file) = &self.file {
-            file.save(&snapshot).await?;
-        }
-        Ok(snapshot)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::log_store::Log;
-    use super::*;
-    use crate::chance::Chance;
-    use crate::data_dir::{Calls, DataDir};
-    use crate::identity::ClusterName;
-    use crate::local::Local;
-    use clustron_wal::SimDisk;
-    use openraft::testing::{StoreBuilder, Suite};
-
-    // The suite numbers its nodes.
-    impl From<u64> for crate::NodeId {
-        fn from(id: u64) -> Self {
-            Self(id)
-        }
-    }
-
-    fn machine() -> Machine {
-        let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
-        Machine::new(Arc::default(), Tasks::default(), shown, applied)
-    }
-
-    struct InMemory;
-
-    impl StoreBuilder<TypeConfig, Log, Machine> for InMemory {
-        async fn build(&self) -> Result<((), Log, Machine), StorageError> {
-            Ok(((), Log::default(), machine()))
-        }
-    }
-
-    #[test]
-    fn storage_in_memory_passes_openrafts_own_suite() {
-        Suite::test_all(InMemory).unwrap();
-    }
-
-    struct OnDisk;
-
-    impl StoreBuilder<TypeConfig, Log, Machine> for OnDisk {
-        async fn build(&self) -> Result<((), Log, Machine), StorageError> {
-            let cluster = ClusterName::new("orders").unwrap();
-            let (disk, chance) = (Arc::new(SimDisk::new(0)), Chance::seeded(0));
-            let data = DataDir::open(disk, Calls::Pool, &cluster, None, &chance).unwrap();
-            let (data, local) = (Arc::new(data), Arc::new(Local::of_test(cluster)));
-            let log = Log::open(&data, &local).await.unwrap();
-            Ok(((), log, machine().open(SnapshotFile::new(data)).await.unwrap()))
-        }
-    }
-
-    #[test]
-    fn storage_on_disk_passes_openrafts_own_suite() {
-        Suite::test_all(OnDisk).unwrap();
-    }
-}

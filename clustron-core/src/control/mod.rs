@@ -11,6 +11,7 @@ mod batch;
 mod campaign;
 mod command;
 mod compaction;
+mod content;
 mod describe;
 mod freshness;
 mod hand_over;
@@ -25,6 +26,7 @@ mod propose;
 mod proposer;
 mod reach;
 mod read;
+mod receiving;
 mod recency;
 mod reign;
 mod replicated;
@@ -38,12 +40,12 @@ mod survivor;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openraft::ServerState;
-use tokio::sync::{Mutex, RwLock, Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::time::Instant;
 
 use campaign::Campaign;
@@ -51,7 +53,6 @@ use campaign::Campaign;
 pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
-use handlers::Assembly;
 use log_store::Log;
 pub(crate) use loss::LOSSES_MAX;
 use machine::Machine;
@@ -63,6 +64,7 @@ pub use proposer::Backlog;
 use proposer::{HandedOn, Proposer};
 use read::ReadRounds;
 pub use read::{Consistency, Read};
+use receiving::Receiving;
 use recency::Recency;
 pub(crate) use replicated::AnyReplicated;
 pub use replicated::{Applied, Committed, Replicated, ReplicatedState};
@@ -117,9 +119,8 @@ pub(crate) struct Control {
     pub(crate) outlook: Outlook,
     /// As leader: the nodes that do not answer this one, though nobody doubts them.
     missed: watch::Sender<BTreeSet<NodeId>>,
-    assembly: Mutex<Option<Assembly>>,
-    /// Pieces of snapshots that were received.
-    chunks: AtomicU64,
+    receiving: Receiving,
+    modules: Arc<Modules>,
     /// Limits what others may have waiting here.
     core_requests: Semaphore,
     handed_on: HandedOn,
@@ -195,15 +196,19 @@ impl Control {
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
             .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
-        let mut machine = Machine::new(modules, tasks.clone(), agreed_tx, applied_tx);
+        let receiving = Receiving::new(snapshots.as_ref().map(|file| file.data().clone()));
+        let (votes, all) = (local.may_vote, modules.clone());
+        let mut machine = Machine::new(all, votes, tasks.clone(), agreed_tx, applied_tx);
         if let Some(file) = snapshots {
-            machine = machine.open(file.clone()).await?;
+            // On the heap, or the start of every node would carry it along.
+            machine = Box::pin(machine.open(file.clone())).await?;
             if log.purged() > machine.snapshot_index() {
                 let (purged, reaches) = (log.purged(), machine.snapshot_index());
                 let what = format!("it reaches to {reaches:?}, the log begins after {purged:?}");
                 return Err(file.damaged(&what).into());
             }
         }
+        local.learn_logged(log.processes(&agreed.borrow().view));
         let network = Peers {
             local: local.clone(),
             messenger: messenger.clone(),
@@ -211,12 +216,12 @@ impl Control {
             out_of_touch: out_of_touch.clone(),
             permit: permit.clone(),
             recency: recency.clone(),
+            tasks: tasks.clone(),
         };
         let config =
             Arc::new(settings::raft_config(local.cluster.as_str(), &timing, snapshot_entries)?);
-        let raft = Raft::new(local.id, config, network, log.clone(), machine)
-            .await
-            .map_err(|e| failed(&e))?;
+        let raft = Box::pin(Raft::new(local.id, config, network, log.clone(), machine));
+        let raft = raft.await.map_err(|e| failed(&e))?;
         // Where the others were when this node last knew.
         for (id, node) in raft.metrics().borrow().membership_config.nodes() {
             if let Some(info) = node.info.as_ref().filter(|_| *id != local.id) {
@@ -246,8 +251,8 @@ impl Control {
             leading,
             outlook,
             missed: watch::Sender::default(),
-            assembly: Mutex::default(),
-            chunks: AtomicU64::new(0),
+            receiving,
+            modules,
             core_requests: Semaphore::new(CORE_REQUESTS),
             handed_on: HandedOn::new(),
             door: Arc::default(),
@@ -313,7 +318,7 @@ impl Control {
 
     /// Changes whenever the log or a snapshot gets on here.
     pub(crate) fn progress(&self) -> (u64, u64) {
-        (self.applied_index(), self.chunks.load(Ordering::Relaxed))
+        (self.applied_index(), self.receiving.pieces())
     }
 
     /// How this node learns what is agreed, if not by the log.

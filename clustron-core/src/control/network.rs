@@ -22,12 +22,18 @@ use super::types::{RaftNode, Snapshot, TypeConfig, Vote};
 use crate::identity::{ClusterId, NodeId};
 use crate::local::Local;
 use crate::messaging::{Lane, MessageError, Messenger, Request};
-
-/// How much of a snapshot travels in one message.
-const CHUNK_BYTES: usize = 1 << 20;
+use crate::tasks::Tasks;
 
 /// After an unreachable node, Raft waits this long before it tries again.
 const BACKOFF: Duration = Duration::from_millis(100);
+
+/// How often in a row a piece of a snapshot is sent again that was not answered: the receiver says
+/// where it stands, and what has arrived is not sent twice.
+const PIECE_AGAIN: u32 = 3;
+
+/// The answer to the last piece waits until the receiver has decoded the snapshot, of which it
+/// does at least so many bytes a second.
+const DECODED_PER_SECOND: u64 = 8 << 20;
 
 type RpcError = RPCError<NodeId, RaftNode, RaftError<NodeId>>;
 
@@ -111,6 +117,7 @@ pub(super) struct Peers {
     pub(super) out_of_touch: Arc<AtomicBool>,
     pub(super) permit: Permit,
     pub(super) recency: Arc<Recency>,
+    pub(super) tasks: Tasks,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Peers {
@@ -128,6 +135,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
             out_of_touch: self.out_of_touch.clone(),
             permit: self.permit.clone(),
             recency: self.recency.clone(),
+            tasks: self.tasks.clone(),
         }
     }
 }
@@ -141,6 +149,7 @@ pub(super) struct Peer {
     out_of_touch: Arc<AtomicBool>,
     permit: Permit,
     recency: Arc<Recency>,
+    tasks: Tasks,
 }
 
 impl Peer {
@@ -227,19 +236,37 @@ impl Peer {
         snapshot: &Snapshot,
         ttl: Duration,
     ) -> Result<SnapshotResponse<NodeId>, RpcError> {
-        let mut offset = 0;
+        let (mut offset, total) = (0, snapshot.snapshot.length());
+        let mut again = PIECE_AGAIN;
         loop {
-            let end = (offset + CHUNK_BYTES).min(snapshot.snapshot.len());
+            let data = snapshot.snapshot.piece_at(offset).await;
+            let data = data.map_err(|error| {
+                // It would fail at every attempt, for every follower: let another node lead.
+                self.tasks.fail(&format!("the snapshot cannot be read: {error}"));
+                RpcError::Unreachable(Unreachable::new(&error))
+            })?;
+            let last = offset + data.len() as u64 >= total;
+            let until_decoded =
+                Duration::from_secs(if last { total / DECODED_PER_SECOND } else { 0 });
             let chunk = |cluster| SnapshotChunk {
                 cluster,
                 vote,
                 meta: snapshot.meta.clone(),
-                offset: offset as u64,
-                total: snapshot.snapshot.len() as u64,
-                data: snapshot.snapshot.slice(offset..end),
+                offset,
+                total,
+                data,
             };
             let asked_at = Instant::now();
-            let reply = self.ask(chunk, ttl).await?;
+            let reply = match self.ask(chunk, ttl + until_decoded).await {
+                Ok(reply) => reply,
+                Err(error) if again == 0 => return Err(error),
+                Err(_) => {
+                    again -= 1;
+                    tokio::time::sleep(BACKOFF).await;
+                    continue;
+                }
+            };
+            again = PIECE_AGAIN;
             // Whoever refuses for a higher vote follows another leader.
             let refused = matches!(reply, ChunkReply::Installed { vote: theirs } if theirs > vote);
             if !refused {
@@ -248,8 +275,7 @@ impl Peer {
             match reply {
                 ChunkReply::Installed { vote } => return Ok(SnapshotResponse::new(vote)),
                 ChunkReply::Continue { offset: next } => {
-                    let next = usize::try_from(next).unwrap_or(usize::MAX);
-                    if next > snapshot.snapshot.len() {
+                    if next > total {
                         let error = std::io::Error::other("the receiver asked for too much");
                         return Err(NetworkError::new(&error).into());
                     }

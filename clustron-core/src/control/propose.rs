@@ -60,7 +60,8 @@ pub enum ProposeError {
         /// How far it has come.
         applied: u64,
     },
-    /// The command was committed and refused where it is applied. Not applied.
+    /// The command was refused where it is applied, or by a leader that does not run the module.
+    /// Not applied.
     #[error("the command was refused: {0}")]
     Rejected(Rejection),
     /// A leader took the command and then was not heard of in time. Unknown: it may yet be applied.
@@ -160,6 +161,7 @@ impl Control {
                     self.propose_here(command.clone(), left).await?
                 }
                 (Some(leader), Proposal::Module(command)) if leader == self.local.id => {
+                    self.check_module(&command.module).map_err(ProposeError::Rejected)?;
                     match self.propose_module_here(command.clone(), left).await? {
                         // It knows best how long it takes.
                         Proposed::Overloaded(overload) => return Err(overload.into()),
@@ -174,6 +176,7 @@ impl Control {
                     let reason = format!("the leader did not confirm it within {deadline:?}");
                     return Err(ProposeError::Unconfirmed(reason));
                 }
+                Proposed::Refused(rejection) => return Err(ProposeError::Rejected(rejection)),
                 Proposed::NotLeader { leader: other } => {
                     (overload, pause) = (None, RETRY_AFTER);
                     hint = other.filter(|other| Some(*other) != leader);
@@ -194,6 +197,15 @@ impl Control {
         match self.following {
             Some(_) => Err(ProposeError::NoLog { roles: roles::listed(&self.local.node().roles) }),
             None => Ok(()),
+        }
+    }
+
+    /// A leader proposes nothing for a module that does not run here. So a module whose name no
+    /// snapshot has seen has never been told anything, and a service can be given a new one.
+    pub(super) fn check_module(&self, module: &str) -> Result<(), Rejection> {
+        match self.modules.contains_key(module) {
+            true => Ok(()),
+            false => Err(Rejection::UnknownModule { module: module.to_owned() }),
         }
     }
 

@@ -124,6 +124,12 @@ impl Control {
         self.index_of(applied)
     }
 
+    /// See [`ClusterHandle::agreed_voters`](crate::ClusterHandle::agreed_voters).
+    #[cfg(feature = "simulation")]
+    pub(crate) fn agreed_voters(&self) -> Vec<crate::simulation::AgreedVoters> {
+        self.campaign.voters_until(*self.log_applied.borrow())
+    }
+
     /// What a place of the log that is applied here is called outside.
     pub(super) fn index_of(&self, log_index: u64) -> u64 {
         self.agreed.borrow().index_of(log_index)

@@ -15,6 +15,7 @@ use super::reach::{HAND_OVER_DEADLINE, Reach};
 use super::rpc::Proposed;
 use super::types::Metrics;
 use crate::cut;
+use crate::defect::ClusterBug;
 use crate::election::Input;
 use crate::identity::{Epoch, NodeId};
 use crate::looks::{Looks, Seen};
@@ -22,7 +23,7 @@ use crate::membership::PeerState;
 use crate::opinion::OPINION_BYTES_MAX;
 use crate::tolerance::{Pairs, TWO_VOTERS};
 use crate::view::{NodeState, View};
-use crate::voters::{self, Change, Group, Standing};
+use crate::voters::{self, Change, Goal, Group, Standing};
 
 /// How often a leader looks after the view and the group.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -378,6 +379,9 @@ impl Control {
             group.unfinished = configs.last();
         }
         self.answers.retain(|id| membership.get_node(&id).is_some());
+        if self.local.defect.is(ClusterBug::VotersChangedTogether) {
+            return changes_in_one(group, self.goal);
+        }
         voters::next_change(&group, self.goal)
     }
 
@@ -404,6 +408,22 @@ impl Control {
 
 fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
     looks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All changes of the voters that would come one after the other, in one, and as if everybody had
+/// been there for long. Only where that defect is switched on.
+fn changes_in_one(mut group: Group<'_>, goal: Goal) -> Option<Change> {
+    let goal = Goal { stable_after: Duration::ZERO, ..goal };
+    let mut change = voters::next_change(&group, goal);
+    while let Some(Change::Voters(next)) = &change {
+        group.learners.retain(|id| !next.contains(id));
+        (group.voters, group.unfinished) = (next.clone(), None);
+        match voters::next_change(&group, goal) {
+            Some(Change::Voters(after)) => change = Some(Change::Voters(after)),
+            _ => break,
+        }
+    }
+    change
 }
 
 /// The voters that are gone, each with the node that lives at its address now.

@@ -1,6 +1,7 @@
 //! State of modules that every node applies from the same log.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub struct Committed<R> {
 ///
 /// Every node applies the same commands in the same order, so `apply` must depend on nothing else:
 /// no clock, no randomness, no iteration over a `HashMap`. Time comes in the command. The whole
-/// value is the snapshot.
+/// value is the snapshot, which is encoded and decoded as a stream: what takes memory is the value.
 pub trait ReplicatedState: Serialize + DeserializeOwned + Default + Send + Sync + 'static {
     /// What changes the state. Encoded, at most [`COMMAND_BYTES_MAX`] bytes.
     type Command: Serialize + DeserializeOwned + Send + 'static;
@@ -227,12 +228,16 @@ pub(crate) trait AnyReplicated: Send + Sync {
     fn apply(&self, at: Applied, body: &[u8]) -> Result<Bytes, Rejection>;
     /// All commands of the entry with this index are applied.
     fn applied_to(&self, index: u64);
-    fn snapshot(&self) -> Result<Vec<u8>, CodecError>;
-    /// Decodes a state; the closure puts it in place, so that several are replaced or none.
-    fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError>;
-    /// Goes back to the state before the first command, for a node that starts over.
-    fn reset(&self);
+    /// Encodes the state as it goes out. Applying waits meanwhile.
+    fn snapshot(&self, out: &mut dyn io::Write) -> Result<(), CodecError>;
+    /// Decodes a state as it comes in.
+    fn restore(&self, index: u64, input: &mut dyn io::Read) -> Result<Put, CodecError>;
+    /// The state before the first command.
+    fn beginning(&self, index: u64) -> Put;
 }
+
+/// Puts a state in place that has the log up to some index, so that several are replaced or none.
+pub(crate) type Put = Box<dyn FnOnce() + Send>;
 
 impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
     fn apply(&self, at: Applied, body: &[u8]) -> Result<Bytes, Rejection> {
@@ -260,17 +265,17 @@ impl<S: ReplicatedState> AnyReplicated for Replicated<S> {
         self.copy.applied.send_replace(index);
     }
 
-    fn snapshot(&self) -> Result<Vec<u8>, CodecError> {
-        self.read_local(codec::encode)
+    fn snapshot(&self, out: &mut dyn io::Write) -> Result<(), CodecError> {
+        self.read_local(|state| codec::encode_into(state, out))
     }
 
-    fn restore(&self, index: u64, bytes: &[u8]) -> Result<Box<dyn FnOnce() + Send>, CodecError> {
-        let state = codec::decode_state(bytes)?;
-        let copy = self.copy.clone();
+    fn restore(&self, index: u64, input: &mut dyn io::Read) -> Result<Put, CodecError> {
+        let (copy, state) = (self.copy.clone(), codec::decode_from(input)?);
         Ok(Box::new(move || copy.put(index, state)))
     }
 
-    fn reset(&self) {
-        self.copy.put(0, S::default());
+    fn beginning(&self, index: u64) -> Put {
+        let copy = self.copy.clone();
+        Box::new(move || copy.put(index, S::default()))
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
 
-use super::command::{Command, ModuleCommand, Response};
+use super::command::{Command, ModuleCommand, Rejection, Response};
 use super::proposer::Overload;
 use super::recency::Current;
 use super::types::{SnapshotMeta, TypeConfig, Vote};
@@ -158,6 +158,8 @@ pub(super) enum Proposed {
     Overloaded(Overload),
     /// Accepted, but not applied in time: it may be yet.
     Unknown,
+    /// Certainly not applied, here or anywhere.
+    Refused(Rejection),
 }
 
 /// Up to where must a read have applied the log to be linearizable?
@@ -200,4 +202,34 @@ pub(crate) enum JoinReply {
     Outdated { known: Incarnation },
     /// Not with this description.
     Refused { reason: String },
+    /// The view has a later process of the node, whose data directory is an old copy.
+    OldState { reason: String },
+}
+
+impl From<Rejection> for JoinReply {
+    /// What a node is told that the log has not let in.
+    fn from(why: Rejection) -> Self {
+        match why {
+            Rejection::StaleIncarnation { current, .. } => Self::Outdated { known: current },
+            Rejection::OldState { .. } => Self::OldState { reason: why.to_string() },
+            _ => Self::Refused { reason: why.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_the_log_does_not_let_in_is_told_what_it_can_do_about_it() {
+        let node = NodeId(1);
+        let (stale, current) = (Incarnation(1), Incarnation(2));
+        let later = Rejection::StaleIncarnation { node, stale, current };
+        assert!(matches!(later.into(), JoinReply::Outdated { known: Incarnation(2) }));
+        let copy = Rejection::OldState { node, stale: 3, current: 3 };
+        let told = matches!(copy.into(), JoinReply::OldState { reason } if reason.contains("copy"));
+        assert!(told);
+        assert!(matches!(Rejection::LastMember { node }.into(), JoinReply::Refused { .. }));
+    }
 }

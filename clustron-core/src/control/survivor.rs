@@ -13,8 +13,8 @@ use openraft::{CommittedLeaderId, EntryPayload, Membership};
 
 use super::command::Command;
 use super::log_disk::{Found, LogDisk, record};
+use super::snapshot_file;
 use super::types::{Entry, LogId, RaftNode, Vote};
-use super::{snapshot, snapshot_file};
 use crate::data_dir::{DataDir, DataDirError, DiskError, SNAPSHOT};
 use crate::election::LogEnd;
 use crate::identity::{NodeId, NodeInfo};
@@ -37,15 +37,13 @@ impl Survivor {
     /// tell.
     pub(crate) fn read(data: &Arc<DataDir>) -> Result<Option<Self>, DataDirError> {
         let (disk, Found { vote, purged, entries }) = LogDisk::open(data.clone(), None)?;
-        let taken = snapshot_file::load(data)?;
+        let taken = snapshot_file::glance(data)?;
         let (mut group, mut leaps, mut losses) = (None, 0, vec![]);
         let mut snapshot = None;
-        if let Some(taken) = taken {
-            let (agreed, _modules) =
-                snapshot::split(&taken.snapshot).map_err(|e| data.damaged(SNAPSHOT, &e))?;
+        if let Some((meta, agreed)) = taken {
             (leaps, losses) = (agreed.leaps, agreed.losses.into());
-            snapshot = taken.meta.last_log_id;
-            group = Some(taken.meta.last_membership.membership().clone());
+            snapshot = meta.last_log_id;
+            group = Some(meta.last_membership.membership().clone());
         }
         if purged > snapshot {
             let (to, from) = (snapshot.map(|id| id.index), purged.map(|id| id.index));

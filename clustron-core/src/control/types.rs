@@ -1,9 +1,9 @@
 //! How the control log is told to openraft. Nothing outside `control` names openraft.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Response};
+use super::content::Content;
 use crate::election::LogEnd;
 use crate::identity::{NodeId, NodeInfo};
 
@@ -33,7 +33,7 @@ openraft::declare_raft_types!(
         R = Response,
         NodeId = NodeId,
         Node = RaftNode,
-        SnapshotData = Bytes,
+        SnapshotData = Content,
 );
 
 pub(crate) type Raft = openraft::Raft<TypeConfig>;

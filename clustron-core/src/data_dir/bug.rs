@@ -18,6 +18,8 @@ pub enum DiskBug {
     AcknowledgedBeforeSync,
     /// Starts again under the same identity with an empty log and without a vote.
     IdentityOutlivesLog,
+    /// Begins as a new node at each start, though the cluster has become real.
+    ClusterForgotten,
     /// Starts again under the number and the incarnation of the start before.
     StartNotCounted,
     /// Takes the last whole entry for torn whenever it starts.

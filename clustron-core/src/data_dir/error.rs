@@ -83,6 +83,20 @@ pub enum DataDirError {
         /// Which file, where in it, and what is wrong.
         what: String,
     },
+    /// The node ran without one of its modules while commands for that were in the log, so that it
+    /// does not have the module's state.
+    #[error(
+        "data directory {path:?} lacks the state of module {module:?}: the node ran without that \
+         module for a while. Move the directory away and start the node with an empty one: it joins \
+         as a new node and gets the state from the others. If none of them has it, it is lost: run \
+         without the module, or give it another name"
+    )]
+    MissedModule {
+        /// The directory.
+        path: PathBuf,
+        /// The module's name.
+        module: String,
+    },
     /// A newer version has written it.
     #[error("data directory {path:?} was written by a newer version: {what}")]
     Newer {
@@ -150,7 +164,8 @@ impl DataDirError {
         let (path_buf, what) = (path.to_owned(), error.to_string());
         match error {
             DiskError::Log(WalError::Corrupt { .. })
-            | DiskError::File(FileError::Corrupt { .. }) => Self::Damaged { path: path_buf, what },
+            | DiskError::File(FileError::Corrupt { .. })
+            | DiskError::Content { .. } => Self::Damaged { path: path_buf, what },
             DiskError::Log(WalError::NewerVersion { .. })
             | DiskError::File(FileError::NewerVersion { .. }) => {
                 Self::Newer { path: path_buf, what }
@@ -162,6 +177,9 @@ impl DataDirError {
             | DiskError::Log(WalError::Failed { file, first_cause: cause })
             | DiskError::File(FileError::Io { file, source: cause, .. }) => {
                 Self::of_kind(path, file, cause.kind(), &what)
+            }
+            DiskError::Directory(error) => {
+                Self::of_kind(path, "the directory", error.kind(), error)
             }
             _ => Self::Io { path: path_buf, error: what },
         }
@@ -199,4 +217,7 @@ pub(crate) enum DiskError {
     Directory(#[from] Arc<io::Error>),
     #[error("node {node} was given up, and another has the data directory now")]
     GivenUp { node: NodeId },
+    /// What was written is intact, and cannot be what it was written for.
+    #[error("{file} is damaged: {what}")]
+    Content { file: String, what: String },
 }

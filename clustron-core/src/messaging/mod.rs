@@ -245,6 +245,15 @@ impl Messenger {
         }
     }
 
+    /// Why a node refuses to talk to this one, if it answers and does.
+    pub(crate) async fn refusal_of(&self, node: NodeId) -> Option<Refusal> {
+        let addr = self.shared.address(node).ok()?;
+        match link::dial(&self.shared, &addr, Lane::Look, Some(node)).await {
+            Err(DialError::Handshake(HandshakeError::RefusedByPeer(refusal))) => Some(refusal),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Drops the handlers, which may hold on to whatever owns this messenger.
     pub(crate) fn clear_handlers(&self) {
         self.shared.handlers.clear();

@@ -11,7 +11,7 @@ use clustron_core::{
 };
 use futures::future::{join, join_all};
 
-use crate::world::{LONG, Member, Reigns, Tally, World, alive, lasts, part, settled};
+use crate::world::{LONG, Member, Reigns, Tally, World, address, alive, lasts, part, settled};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
@@ -248,6 +248,95 @@ async fn an_old_copy_of_a_data_directory_is_refused_and_the_cluster_stays_whole(
     }
     leading.add(2).await;
     assert_eq!(leading.numbers_now().await, [1, 2]);
+}
+
+/// Ends a node, keeps a copy of its directory, starts it once more, ends it again, and puts the
+/// copy back: as where somebody restores a backup.
+async fn set_back(world: &World, victim: Member, others: &[&Member]) -> String {
+    let (host, dir) = (victim.host.clone(), world.data_dir(&victim.host).expect("it is on disk"));
+    world.crash(victim).await;
+    let copy = dir.with_extension("copy");
+    copy_dir(&dir, &copy);
+    let victim = world.start(&host).await;
+    let (id, starts) = (victim.id(), victim.node().starts);
+    for other in others {
+        // Who votes for it without having this entry cannot know better.
+        let knows = |status: &ClusterStatus| {
+            status.view.node(id).is_some_and(|record| record.info.starts == starts)
+        };
+        other.until("it knows of the start", knows).await;
+    }
+    world.crash(victim).await;
+    fs::remove_dir_all(&dir).expect("it is removed");
+    copy_dir(&copy, &dir);
+    host
+}
+
+async fn check_old(world: &World, host: &str) {
+    let error = world.try_start(host, &[Role::Member]).await.err().expect("it is let in");
+    assert!(matches!(error, StartError::OldState(_)), "{error}");
+    assert!(error.to_string().contains("is an old copy"), "{error}");
+}
+
+/// Who has just started does not know yet which starts of the others are agreed, and talks to any.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_that_only_the_log_recognises_is_refused_however_often() {
+    let world = World::on_disk(&HOSTS);
+    let members = all(&world).await;
+    let leader = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leading, mut others) = part(&leader, members);
+    let (other, victim) = (others.pop().unwrap(), others.pop().unwrap());
+    let host = set_back(&world, victim, &[&leading, &other]).await;
+    let hosts = [leading.host.clone(), other.host.clone()];
+    join_all([leading, other].map(|member| world.crash(member))).await;
+    let after_that = async {
+        check_old(&world, &host).await;
+        world.start(&hosts[1]).await
+    };
+    let (one, other) = Box::pin(join(world.start(&hosts[0]), after_that)).await;
+    settled(&[&one, &other]).await;
+    for _ in 0..2 {
+        check_old(&world, &host).await;
+    }
+}
+
+/// What they have in their logs is enough for the others, before any of it is agreed again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_is_refused_though_all_start_at_once() {
+    let world = World::on_disk(&HOSTS);
+    let members = all(&world).await;
+    // Whoever led in its former life could be taken for the leader still.
+    let leader = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (victim, others) = part(&leader, members);
+    let host = set_back(&world, victim, &[&others[0], &others[1]]).await;
+    let hosts: Vec<String> = others.iter().map(|member| member.host.clone()).collect();
+    join_all(others.into_iter().map(|member| world.crash(member))).await;
+    let others = join(world.start(&hosts[0]), world.start(&hosts[1]));
+    let ((one, other), ()) = Box::pin(join(others, check_old(&world, &host))).await;
+    settled(&[&one, &other]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_is_refused_though_its_only_seed_knows_no_better() {
+    // Five, so that the two of whom it is told are no majority.
+    let hosts = ["a", "b", "c", "d", "e"];
+    let mut world = World::on_disk(&hosts);
+    let members = world.start_all(&hosts).await;
+    let leader = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leading, mut others) = part(&leader, members);
+    let (behind, victim) = (others.pop().unwrap(), others.pop().unwrap());
+    let host = set_back(&world, victim, &[&leading, &behind, &others[0], &others[1]]).await;
+    // It starts with all that it has, and hears nobody who could say what of that is agreed.
+    let seed = behind.host.clone();
+    world.crash(behind).await;
+    world.cut_off(&seed, &[&leading.host, &others[0].host, &others[1].host]);
+    world.config.seeds = vec![address(&seed)];
+    let waiting = world.start(&seed);
+    tokio::select! {
+        biased;
+        () = check_old(&world, &host) => {}
+        _ = waiting => panic!("{seed} is part of a cluster of which it hears nobody"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ mod load;
 mod messages;
 mod metrics;
 mod mishaps;
+mod modules;
 mod overload;
 mod permits;
 mod proposing;

@@ -1,12 +1,16 @@
-//! Deliberate defects of whole nodes: what the simulation with disks is there to find.
+//! Deliberate defects of whole nodes: what the simulation is there to find.
 
-use clustron_core::simulation::DiskBug;
+use clustron_core::simulation::{ClusterBug, DiskBug, NodeBug};
 
 use super::scenarios;
 
-/// A deliberate defect of all nodes of a simulated cluster with disks.
+/// A deliberate defect of all nodes of a simulated cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flaw(DiskBug);
+pub struct Flaw {
+    bug: NodeBug,
+    /// The scenario that finds it soonest.
+    shows_in: &'static str,
+}
 
 /// How a flaw was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,35 +25,48 @@ pub struct Catch {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Flaw; 11] = [
-        Flaw(DiskBug::VoteNotPersisted),
-        Flaw(DiskBug::AcknowledgedBeforeSync),
-        Flaw(DiskBug::IdentityOutlivesLog),
-        Flaw(DiskBug::StartNotCounted),
-        Flaw(DiskBug::LastEntryLost),
-        Flaw(DiskBug::TruncatedEntriesReturn),
-        Flaw(DiskBug::SnapshotNotWritten),
-        Flaw(DiskBug::PurgeNotNoted),
-        Flaw(DiskBug::SnapshotAheadOfState),
-        Flaw(DiskBug::StateNotRestored),
-        Flaw(DiskBug::StaleEpochAccepted),
+    pub const ALL: [Flaw; 14] = [
+        Flaw::of_disk(DiskBug::VoteNotPersisted, "power"),
+        Flaw::of_disk(DiskBug::AcknowledgedBeforeSync, "power"),
+        Flaw::of_disk(DiskBug::IdentityOutlivesLog, "power"),
+        Flaw::of_disk(DiskBug::ClusterForgotten, "power"),
+        Flaw::of_disk(DiskBug::StartNotCounted, "disks-3"),
+        Flaw::of_disk(DiskBug::LastEntryLost, "power"),
+        Flaw::of_disk(DiskBug::TruncatedEntriesReturn, "disks-3"),
+        Flaw::of_disk(DiskBug::SnapshotNotWritten, "power"),
+        Flaw::of_disk(DiskBug::PurgeNotNoted, "disks-5"),
+        Flaw::of_disk(DiskBug::SnapshotAheadOfState, "power"),
+        Flaw::of_disk(DiskBug::StateNotRestored, "power"),
+        Flaw::of_disk(DiskBug::StaleEpochAccepted, "power"),
+        Flaw::of_cluster(ClusterBug::FoundedApart, "tally-3"),
+        Flaw::of_cluster(ClusterBug::VotersChangedTogether, "churn"),
     ];
+
+    const fn of_disk(bug: DiskBug, shows_in: &'static str) -> Self {
+        Self { bug: NodeBug::Disk(bug), shows_in }
+    }
+
+    const fn of_cluster(bug: ClusterBug, shows_in: &'static str) -> Self {
+        Self { bug: NodeBug::Cluster(bug), shows_in }
+    }
 
     /// Its name.
     pub fn name(self) -> String {
-        format!("{:?}", self.0)
+        match self.bug {
+            NodeBug::Disk(bug) => format!("{bug:?}"),
+            NodeBug::Cluster(bug) => format!("{bug:?}"),
+        }
     }
 
-    /// The first seed below `seeds` with which some scenario finds it.
+    /// The first seed below `seeds` with which it is found, in the scenario that is best at it.
     ///
     /// # Panics
     /// When called from within a runtime.
     pub fn hunt(self, seeds: u64) -> Option<Catch> {
         let scenarios = scenarios::all();
-        let on_disk = scenarios.iter().filter(|scenario| scenario.on_disk);
-        let runs = (0..seeds).flat_map(|seed| on_disk.clone().map(move |s| (seed, s)));
-        runs.into_iter().find_map(|(seed, scenario)| {
-            let failure = scenario.run_flawed(seed, self.0).outcome.err()?;
+        let scenario = scenarios.iter().find(|scenario| scenario.name == self.shows_in)?;
+        (0..seeds).find_map(|seed| {
+            let failure = scenario.run_flawed(seed, self.bug).outcome.err()?;
             Some(Catch { scenario: scenario.name, seed, predicate: failure.predicate })
         })
     }

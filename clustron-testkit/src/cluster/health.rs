@@ -18,6 +18,8 @@ pub struct Health {
     /// The groups of hosts among which anything can flow at all, in any direction.
     islands: Vec<BTreeSet<String>>,
     islands_since: Duration,
+    /// When a node last ended.
+    ended_at: Duration,
     /// When each host was last hindered, by the hosts that have been.
     hindered_at: BTreeMap<String, Duration>,
     hindered: BTreeSet<String>,
@@ -30,9 +32,9 @@ impl Health {
         island.cloned().unwrap_or_default()
     }
 
-    /// Since when the islands are as they are.
-    pub fn islands_since(&self) -> Duration {
-        self.islands_since
+    /// Since when the islands are as they are, and no node has ended.
+    pub fn calm_since(&self) -> Duration {
+        self.islands_since.max(self.ended_at)
     }
 
     /// Whether, at that time or within `grace` before it, the node of a host did not run, or could
@@ -52,8 +54,15 @@ impl Health {
         voters.is_empty() || 2 * here > voters.len()
     }
 
+    /// Whether those of `voters` that may ever run again are no majority of them.
+    pub(super) fn has_lost_majority(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let lost = voters.intersection(&self.killed).count();
+        !voters.is_empty() && 2 * lost >= voters.len()
+    }
+
     /// The node of a host was killed.
-    pub(super) fn goes(&mut self, host: &str, id: NodeId) {
+    pub(super) fn goes(&mut self, at: Duration, host: &str, id: NodeId) {
+        self.ended_at = at;
         self.killed.insert(id);
         self.left_behind.insert(host.to_owned(), id);
     }

@@ -5,14 +5,9 @@ use std::time::Duration;
 use clustron_core::simulation::SimDisk;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::time::Instant;
 
 /// A disk that is well takes no longer than this for a change, in microseconds.
 const LATENCY_US_MAX: u64 = 3000;
-
-/// A node that starts with an old copy and is not refused for so long waits in vain, and whoever
-/// restored the copy gives it up.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// How a node's process ends, as far as its disk is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +30,8 @@ pub(super) struct HostDisk {
     hurt: bool,
     /// It is an old copy, with which no node may start.
     old: bool,
-    booted_at: Option<Instant>,
+    /// A node has tried to.
+    tried: bool,
 }
 
 impl HostDisk {
@@ -44,16 +40,17 @@ impl HostDisk {
         let latency = Duration::from_micros(latency);
         let disk = SimDisk::new(seed);
         disk.set_latency(latency);
-        Self { disk, latency, before_start: None, hurt: false, old: false, booted_at: None }
+        Self { disk, latency, before_start: None, hurt: false, old: false, tried: false }
     }
 
-    /// The disk for a node that starts now. An old copy that was refused is thrown away first.
+    /// The disk for a node that starts now. An old copy with which one has tried to is moved away
+    /// first, as the refusal tells the operator to; also where that start was ended before it could
+    /// be refused, for the next one would have a number that nobody has seen.
     pub(super) fn boot(&mut self) -> SimDisk {
-        if self.old && self.hurt {
+        if self.tried {
             self.wipe();
         }
-        self.hurt = self.old;
-        self.booted_at = Some(Instant::now());
+        (self.tried, self.hurt) = (self.old, false);
         self.before_start = Some(self.disk.copy());
         self.disk.boot()
     }
@@ -84,19 +81,18 @@ impl HostDisk {
         self.hurt
     }
 
+    /// The node that uses it has an identity of its own, and nothing rests on one before.
+    pub(super) fn is_of_a_new_node(&mut self) {
+        (self.old, self.tried) = (false, false);
+    }
+
     pub(super) fn is_old(&self) -> bool {
         self.old
     }
 
-    /// Whether an old copy has been in use for longer than anybody waits.
-    pub(super) fn is_given_up(&self) -> bool {
-        let waits = |booted_at: Instant| booted_at.elapsed() > GIVEN_UP_AFTER;
-        self.old && self.hurt && self.booted_at.is_some_and(waits)
-    }
-
     pub(super) fn wipe(&mut self) {
         self.disk.wipe();
-        (self.old, self.hurt) = (false, false);
+        (self.old, self.tried, self.hurt) = (false, false, false);
     }
 
     /// Whether there is a copy from before the latest start that has a node's state in it.
@@ -109,7 +105,7 @@ impl HostDisk {
     pub(super) fn restore_old_copy(&mut self) {
         if let Some(copy) = self.before_start.take() {
             copy.set_latency(self.latency);
-            (self.disk, self.old, self.hurt) = (copy, true, false);
+            (self.disk, self.old, self.tried, self.hurt) = (copy, true, false, false);
         }
     }
 }

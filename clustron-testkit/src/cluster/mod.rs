@@ -70,8 +70,9 @@
 //! Disks can be [slow](SimCluster::slow_disk), [full](SimCluster::fill_disk), fail [a
 //! sync](SimCluster::fail_next_sync) or [go](SimCluster::cut_disk_after) in the middle of a change,
 //! be [lost](SimCluster::lose_disk), and be [put back](SimCluster::restore_old_disk) to what they
-//! were before the node's latest start, with which nobody may be let in. [`FaultKind::DISKS`] has
-//! all of that happen by itself. A node may end only because of its disk.
+//! were before the node's latest start, with which nobody may be let in: the node has to say so
+//! itself, and then its host does what an operator would, and starts a new one without that disk.
+//! [`FaultKind::DISKS`] has all of that happen by itself. A node may end only because of its disk.
 //!
 //! An older copy than that is not tried: with one that is put back without a start in between, the
 //! next start has a new number, and nobody can tell that it has forgotten something.
@@ -79,22 +80,25 @@
 //! # Deliberate flaws
 //!
 //! A simulation that finds nothing may be blind. So each [`Flaw`] is switched on in all nodes, and
-//! the seeds of the [`scenarios`] with disks must find it; `cargo xtask sim --level nodes flaws`
-//! makes this table of how many it took.
+//! the seeds of that one of the [`scenarios`] that is best at it must find it; `cargo xtask sim
+//! --level nodes flaws` makes this table of how many it took.
 //!
 //! | flaw | seeds | found in | by |
 //! | --- | --- | --- | --- |
-//! | `VoteNotPersisted` | 1 | power | converges |
-//! | `AcknowledgedBeforeSync` | 1 | disks-3 | every_node_starts |
-//! | `IdentityOutlivesLog` | 1 | disks-3 | converges |
-//! | `StartNotCounted` | 1 | disks-3 | each_start_is_counted |
-//! | `LastEntryLost` | 1 | disks-3 | one_activation_per_epoch |
+//! | `VoteNotPersisted` | 1 | power | every_node_starts |
+//! | `AcknowledgedBeforeSync` | 1 | power | every_node_starts |
+//! | `IdentityOutlivesLog` | 1 | power | converges |
+//! | `ClusterForgotten` | 1 | power | one_cluster_id |
+//! | `StartNotCounted` | 1 | disks-3 | every_node_starts |
+//! | `LastEntryLost` | 1 | power | reads_are_linearizable |
 //! | `TruncatedEntriesReturn` | 5 | disks-3 | same_index_same_state |
-//! | `SnapshotNotWritten` | 1 | disks-3 | every_node_starts |
+//! | `SnapshotNotWritten` | 1 | power | converges |
 //! | `PurgeNotNoted` | 4 | disks-5 | every_node_starts |
-//! | `SnapshotAheadOfState` | 1 | disks-3 | same_index_same_state |
-//! | `StateNotRestored` | 1 | disks-3 | same_index_same_state |
-//! | `StaleEpochAccepted` | 1 | disks-3 | leader_work_is_fenced |
+//! | `SnapshotAheadOfState` | 1 | power | same_index_same_state |
+//! | `StateNotRestored` | 1 | power | same_index_same_state |
+//! | `StaleEpochAccepted` | 1 | power | leader_work_is_fenced |
+//! | `FoundedApart` | 1 | tally-3 | one_cluster_id |
+//! | `VotersChangedTogether` | 1 | churn | voters_change_one_at_a_time |
 //!
 //! # What it cannot show
 //!

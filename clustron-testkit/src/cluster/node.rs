@@ -57,6 +57,7 @@ pub(super) async fn observe(
             status: &status,
             applied_index: cluster.applied_index(),
             history: &cluster.leader_history(),
+            voters: &cluster.agreed_voters(),
             state: watched.as_ref().map(Watched::now),
         });
         tokio::select! {

@@ -9,12 +9,15 @@ mod epoch_and_view_never_fall;
 mod minority_commits_nothing;
 mod no_healthy_node_is_removed;
 mod one_activation_per_epoch;
+mod one_cluster_id;
 mod same_index_same_state;
 mod same_version_same_view;
+mod voters_change_one_at_a_time;
 
 use std::time::Duration;
 
-use clustron_core::{Activation, ClusterStatus};
+use clustron_core::simulation::AgreedVoters;
+use clustron_core::{Activation, ClusterStatus, Config};
 
 use super::health::Health;
 pub use each_start_is_counted::EachStartIsCounted;
@@ -22,8 +25,10 @@ pub use epoch_and_view_never_fall::EpochAndViewNeverFall;
 pub use minority_commits_nothing::MinorityCommitsNothing;
 pub use no_healthy_node_is_removed::NoHealthyNodeIsRemoved;
 pub use one_activation_per_epoch::OneActivationPerEpoch;
+pub use one_cluster_id::OneClusterId;
 pub use same_index_same_state::SameIndexSameState;
 pub use same_version_same_view::SameVersionSameView;
+pub use voters_change_one_at_a_time::VotersChangeOneAtATime;
 
 /// What one node shows at one moment, beside what is known from outside.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,8 @@ pub struct Moment<'a> {
     pub applied_index: u64,
     /// The leaders that it remembers, oldest first.
     pub history: &'a [Activation],
+    /// Who was agreed to vote, as far as its log still has it, oldest first.
+    pub voters: &'a [AgreedVoters],
     /// The log index of the last command of the watched state, and a digest of that state, where
     /// the test watches one.
     pub state: Option<(u64, u64)>,
@@ -59,16 +66,19 @@ pub trait Predicate: Send + 'static {
     fn check(&mut self, moment: &Moment<'_>) -> Result<(), String>;
 }
 
-/// All that holds whatever the faults are. [`NoHealthyNodeIsRemoved`] depends on the failure
-/// detector's settings too, and is added by who wants it.
-pub fn standard() -> Vec<Box<dyn Predicate>> {
+/// All that holds whatever the faults are, of nodes with these settings.
+/// [`NoHealthyNodeIsRemoved`] depends on the failure detector's settings too, and is added by who
+/// wants it.
+pub fn standard(config: &Config) -> Vec<Box<dyn Predicate>> {
     vec![
+        Box::new(OneClusterId::default()),
         Box::new(OneActivationPerEpoch::default()),
         Box::new(EpochAndViewNeverFall::default()),
         Box::new(SameIndexSameState::default()),
         Box::new(SameVersionSameView::default()),
         Box::new(EachStartIsCounted::default()),
         Box::new(MinorityCommitsNothing::default()),
+        Box::new(VotersChangeOneAtATime::new(config)),
     ]
 }
 
@@ -77,8 +87,8 @@ pub(super) mod testing {
     use std::collections::{BTreeMap, BTreeSet};
 
     use clustron_core::{
-        Activation, ClusterStatus, Epoch, Incarnation, NodeId, NodeInfo, NodeName, Role, Timestamp,
-        View,
+        Activation, ClusterId, ClusterStatus, Epoch, Incarnation, NodeId, NodeInfo, NodeName, Role,
+        Timestamp, View,
     };
 
     /// A status of a node that knows nothing yet.
@@ -107,6 +117,11 @@ pub(super) mod testing {
             suspected: BTreeMap::new(),
             unreachable: BTreeMap::new(),
         }
+    }
+
+    /// One cluster's id for each number.
+    pub(crate) fn cluster_id(number: u8) -> ClusterId {
+        serde_json::from_value(number.into()).unwrap()
     }
 
     /// A view of version 9 in which node 1 stands so, as core would have it in a snapshot.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use clustron_core::simulation::AgreedVoters;
 use clustron_core::{Activation, ClusterEvent, ClusterStatus, NodeId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(super) struct Seen<'a> {
     pub(super) status: &'a ClusterStatus,
     pub(super) applied_index: u64,
     pub(super) history: &'a [Activation],
+    pub(super) voters: &'a [AgreedVoters],
     pub(super) state: Option<(u64, u64)>,
 }
 
@@ -79,9 +81,9 @@ impl Record {
         text
     }
 
-    /// Names an identity in the trace.
-    pub(super) fn introduce(&self, id: NodeId, host: &str, life: u32) {
-        self.lock().names.insert(id, name(host, life));
+    /// Names an identity in the trace. Gives whether it had a name already.
+    pub(super) fn introduce(&self, id: NodeId, host: &str, life: u32) -> bool {
+        self.lock().names.insert(id, name(host, life)).is_some()
     }
 
     pub(super) fn change_health(&self, change: impl FnOnce(&mut Health)) {
@@ -109,6 +111,7 @@ impl Record {
             status: seen.status,
             applied_index: seen.applied_index,
             history: seen.history,
+            voters: seen.voters,
             state: seen.state,
             health,
         };

@@ -9,18 +9,19 @@
 //! assert!(run.outcome.is_ok(), "{}", run.trace);
 //! ```
 
+mod churn;
 mod disks;
 mod tally;
 
 pub use tally::{Tally, TallyModule};
 
-use clustron_core::simulation::DiskBug;
+use clustron_core::simulation::NodeBug;
 
 use super::failure::Failure;
 use super::nemesis::{FaultKind, Nemesis};
 use super::predicates::NoHealthyNodeIsRemoved;
 use super::sim_cluster::SimCluster;
-use tally::Load;
+use tally::{Load, TallyBuilder};
 
 /// A named run.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +32,7 @@ pub struct Scenario {
     pub about: &'static str,
     /// Whether the hosts have disks.
     pub on_disk: bool,
-    run: fn(u64, Option<DiskBug>) -> Run,
+    run: fn(u64, Option<NodeBug>) -> Run,
 }
 
 /// How a run went.
@@ -52,73 +53,62 @@ impl Scenario {
         (self.run)(seed, None)
     }
 
-    /// Runs it with a seed and a deliberate defect, which shows only with disks.
+    /// Runs it with a seed and a deliberate defect. That of a disk shows only where the hosts have
+    /// [disks](Self::on_disk).
     ///
     /// # Panics
     /// When called from within a runtime.
-    pub fn run_flawed(&self, seed: u64, bug: DiskBug) -> Run {
+    pub fn run_flawed(&self, seed: u64, bug: NodeBug) -> Run {
         (self.run)(seed, Some(bug))
     }
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 8] {
+pub fn all() -> [Scenario; 9] {
     [
         Scenario {
             name: "tally-3",
             about: "clients count on three nodes under every fault; nothing acknowledged is lost",
             on_disk: false,
-            run: |seed, _| tally::run(seed, SimCluster::builder(seed).nodes(3), Load::default()),
+            run: |seed, bug| tally::run(seed, in_memory(seed, bug, 3), Load::default()),
         },
         Scenario {
             name: "tally-5",
             about: "clients count on five nodes under every fault; nothing acknowledged is lost",
             on_disk: false,
-            run: |seed, _| tally::run(seed, SimCluster::builder(seed).nodes(5), Load::default()),
+            run: |seed, bug| tally::run(seed, in_memory(seed, bug, 5), Load::default()),
         },
         Scenario {
             name: "partial-partitions",
             about: "five nodes of which some hear some: bridges, deaf, mute and one-way links",
             on_disk: false,
-            run: |seed, _| {
+            run: |seed, bug| {
                 let partial = Nemesis::only([
                     FaultKind::Bridge,
                     FaultKind::OneWay,
                     FaultKind::DeafOrMute,
                     FaultKind::Pair,
                 ]);
-                tally::run(
-                    seed,
-                    SimCluster::builder(seed).nodes(5).nemesis(partial),
-                    Load::default(),
-                )
+                tally::run(seed, in_memory(seed, bug, 5).nemesis(partial), Load::default())
             },
+        },
+        Scenario {
+            name: "churn",
+            about: "two of five nodes are lost for good at once, and others come in their places",
+            on_disk: false,
+            run: churn::run,
         },
         Scenario {
             name: "healthy-stay-3",
             about: "three nodes under every fault; nobody who is well is put out",
             on_disk: false,
-            run: |seed, _| {
-                let builder = SimCluster::builder(seed).nodes(3);
-                tally::run(
-                    seed,
-                    builder.predicate(NoHealthyNodeIsRemoved::default()),
-                    Load::default(),
-                )
-            },
+            run: |seed, bug| healthy_stay(seed, bug, 3),
         },
         Scenario {
             name: "healthy-stay",
             about: "five nodes under every fault; nobody who is well is put out",
             on_disk: false,
-            run: |seed, _| {
-                let builder = SimCluster::builder(seed).nodes(5);
-                tally::run(
-                    seed,
-                    builder.predicate(NoHealthyNodeIsRemoved::default()),
-                    Load::default(),
-                )
-            },
+            run: |seed, bug| healthy_stay(seed, bug, 5),
         },
         Scenario {
             name: "disks-3",
@@ -139,4 +129,13 @@ pub fn all() -> [Scenario; 8] {
             run: disks::power,
         },
     ]
+}
+
+fn in_memory(seed: u64, bug: Option<NodeBug>, nodes: usize) -> TallyBuilder {
+    SimCluster::builder(seed).nodes(nodes).bug(bug)
+}
+
+fn healthy_stay(seed: u64, bug: Option<NodeBug>, nodes: usize) -> Run {
+    let builder = in_memory(seed, bug, nodes).predicate(NoHealthyNodeIsRemoved::default());
+    tally::run(seed, builder, Load::default())
 }

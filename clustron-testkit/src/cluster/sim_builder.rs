@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 
-use clustron_core::simulation::DiskBug;
+use clustron_core::simulation::NodeBug;
 use clustron_core::{ClusterBuilder, Config, Replicated, ReplicatedState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -25,7 +25,7 @@ pub struct SimBuilder<H> {
     quality: Quality,
     nemesis: Nemesis,
     on_disk: bool,
-    disk_bug: Option<DiskBug>,
+    bug: Option<NodeBug>,
     predicates: Vec<Box<dyn Predicate>>,
     watch_state: Option<WatchState<H>>,
 }
@@ -41,8 +41,8 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
             quality: Quality::default(),
             nemesis: Nemesis::default(),
             on_disk: false,
-            disk_bug: None,
-            predicates: predicates::standard(),
+            bug: None,
+            predicates: vec![],
             watch_state: None,
         };
         builder.nodes(3)
@@ -90,14 +90,15 @@ impl<H: Clone + Send + Sync + 'static> SimBuilder<H> {
         self
     }
 
-    /// Switches a deliberate defect on in all nodes. It shows only with [disks](Self::on_disk).
+    /// Switches a deliberate defect on in all nodes. That of a disk shows only with
+    /// [disks](Self::on_disk).
     #[must_use]
-    pub fn disk_bug(mut self, bug: Option<DiskBug>) -> Self {
-        self.disk_bug = bug;
+    pub fn bug(mut self, bug: Option<NodeBug>) -> Self {
+        self.bug = bug;
         self
     }
 
-    /// Adds a safety property of the test's own.
+    /// Adds a safety property to the [standard](predicates::standard) ones.
     #[must_use]
     pub fn predicate(mut self, predicate: impl Predicate) -> Self {
         self.predicates.push(Box::new(predicate));
@@ -127,7 +128,9 @@ impl<H: Clone + Send + Sync + 'static> SimBuilder<H> {
     ) -> Result<SimCluster<H>, Failure> {
         let network = SimNetwork::new(self.seed);
         network.set_quality(self.quality);
-        let record = Record::new(self.seed, self.predicates);
+        let mut predicates = predicates::standard(&self.config);
+        predicates.extend(self.predicates);
+        let record = Record::new(self.seed, predicates);
         // Not the same numbers as the nodes, the clients and the nemesis.
         let mut seeds = StdRng::seed_from_u64(self.seed ^ 0x0064_6973_6b73);
         let slots = self.hosts.into_iter().map(|host| {
@@ -141,7 +144,7 @@ impl<H: Clone + Send + Sync + 'static> SimBuilder<H> {
             network,
             record,
             nemesis: self.nemesis,
-            disk_bug: self.disk_bug,
+            bug: self.bug,
             install: Mutex::new(Box::new(install)),
             watch_state: self.watch_state,
             slots: Mutex::new(slots),

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clustron_core::simulation::DiskBug;
+use clustron_core::simulation::NodeBug;
 use clustron_core::{Activation, Cluster, ClusterBuilder, ClusterStatus, Config};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -55,7 +55,7 @@ pub(super) struct Inner<H> {
     pub(super) network: SimNetwork,
     pub(super) record: Record,
     pub(super) nemesis: Nemesis,
-    pub(super) disk_bug: Option<DiskBug>,
+    pub(super) bug: Option<NodeBug>,
     pub(super) install: Mutex<Install<H>>,
     pub(super) watch_state: Option<WatchState<H>>,
     pub(super) slots: Mutex<BTreeMap<String, Slot<H>>>,
@@ -92,6 +92,11 @@ impl<H> Slot<H> {
             task: None,
             running: None,
         }
+    }
+
+    /// Whether its disk is an old copy.
+    fn has_old_disk(&self) -> bool {
+        self.disk.as_ref().is_some_and(HostDisk::is_old)
     }
 }
 

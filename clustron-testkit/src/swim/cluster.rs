@@ -117,6 +117,16 @@ impl Swim {
         Ok(())
     }
 
+    /// Waits until the view has everybody who runs, and nobody else, and nobody doubts anybody;
+    /// returns how long it took.
+    ///
+    /// # Errors
+    /// It is not so within that time.
+    pub fn settle(&mut self, within: Duration) -> Result<Duration, Failure> {
+        let registry = self.registry.clone();
+        self.sim.converge(within, |moment| predicates::undoubted(moment, &registry))
+    }
+
     /// Waits until all agree on everything, and that it lasts; returns how long it took until they
     /// agreed.
     ///

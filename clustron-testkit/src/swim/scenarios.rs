@@ -264,6 +264,7 @@ fn comebacks(seed: u64, change: Change<'_>) -> Result<Report, Failure> {
     swim.sim().partition(Partition::apart([node]));
     swim.run_for(rng.random_range(secs(6)..secs(20)))?;
     swim.sim().heal();
+    swim.settle(secs(5))?;
     // Who missed that another has objected hears it with that one's next ping, a round later.
     swim.converge(secs(10))?;
     Ok(swim.report())

@@ -1,16 +1,23 @@
 //! Every scenario keeps its promises with a few seeds; the command runs thousands.
 
-use clustron_testkit::cluster::Flaw;
-use clustron_testkit::cluster::scenarios::{self, Scenario};
+use std::ops::Range;
 
-/// Enough for each deliberate defect.
-const FLAW_SEEDS: u64 = 12;
+#[cfg(tokio_unstable)]
+use clustron_testkit::cluster::Flaw;
+use clustron_testkit::cluster::REPEATS_EXACTLY;
+use clustron_testkit::cluster::scenarios::{self, Scenario};
 
 fn scenario(name: &str) -> Scenario {
     scenarios::all().into_iter().find(|scenario| scenario.name == name).expect("it is listed")
 }
 
-fn holds(name: &str, seeds: std::ops::Range<u64>) {
+/// All of so many seeds where a seed decides everything, which is where the project's own checks
+/// run them, optimised. A few of them elsewhere: a failure there may not come again.
+fn seeds(all: u64) -> Range<u64> {
+    0..if REPEATS_EXACTLY { all } else { all.div_ceil(8) }
+}
+
+fn holds(name: &str, seeds: Range<u64>) {
     for seed in seeds {
         let run = scenario(name).run(seed);
         run.outcome.unwrap_or_else(|failure| panic!("{name}: {failure}"));
@@ -19,40 +26,55 @@ fn holds(name: &str, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn nothing_acknowledged_is_lost_on_three_nodes() {
-    holds("tally-3", 0..16);
+    holds("tally-3", seeds(16));
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_five_nodes() {
-    holds("tally-5", 0..8);
+    holds("tally-5", seeds(8));
 }
 
 #[test]
 fn partial_partitions_stop_no_cluster_for_good() {
-    holds("partial-partitions", 0..8);
+    holds("partial-partitions", seeds(8));
+}
+
+#[test]
+fn nodes_that_come_and_go_two_at_once_cost_no_vote() {
+    holds("churn", seeds(8));
+}
+
+#[test]
+fn nobody_who_is_well_is_put_out() {
+    holds("healthy-stay-3", seeds(4));
+    holds("healthy-stay", seeds(4));
 }
 
 #[test]
 fn disks_that_fail_lose_nothing_on_three_nodes() {
-    holds("disks-3", 0..12);
+    holds("disks-3", seeds(24));
 }
 
 #[test]
 fn disks_that_fail_lose_nothing_on_five_nodes() {
-    holds("disks-5", 0..4);
+    holds("disks-5", seeds(10));
 }
 
 #[test]
 fn what_was_acknowledged_is_there_when_all_power_is_back() {
-    holds("power", 0..6);
+    holds("power", seeds(16));
 }
 
+/// Elsewhere a seed that has found a defect may miss it the next time.
 /// `cargo xtask sim --level nodes flaws` tells how many seeds each of them takes.
+#[cfg(tokio_unstable)]
 #[test]
 fn deliberate_defects_are_found() {
+    /// Enough for each of them.
+    const SEEDS: u64 = 12;
     for flaw in Flaw::ALL {
-        let catch = flaw.hunt(FLAW_SEEDS);
-        assert!(catch.is_some(), "no seed below {FLAW_SEEDS} finds {}", flaw.name());
+        let catch = flaw.hunt(SEEDS);
+        assert!(catch.is_some(), "no seed below {SEEDS} finds {}", flaw.name());
     }
 }
 
@@ -70,12 +92,13 @@ fn different_seeds_give_different_traces() {
     assert_ne!(trace(1), trace(2));
 }
 
-/// Only where tokio itself takes a seed, see [`clustron_testkit::cluster::simulate`].
+/// Only where tokio itself takes a seed, see [`clustron_testkit::cluster::simulate`]. One scenario
+/// without disks and one with them have all that a run may depend on.
 #[cfg(tokio_unstable)]
 #[test]
 fn the_same_seed_gives_the_same_trace_to_the_byte() {
-    for scenario in scenarios::all() {
-        for seed in 0..4 {
+    for scenario in ["tally-5", "disks-3"].map(scenario) {
+        for seed in 0..2 {
             let (first, second) = (scenario.run(seed).trace, scenario.run(seed).trace);
             assert!(first.lines().count() > 100, "{first}");
             assert_eq!(first, second, "{} at seed {seed}", scenario.name);

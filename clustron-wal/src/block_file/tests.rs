@@ -10,7 +10,7 @@ fn content(bytes: usize) -> Vec<u8> {
 }
 
 fn write(disk: &SimDisk, content: &[u8], part: usize) -> Result<u64, FileError> {
-    let mut writer = FileWriter::create(disk, "snapshot")?;
+    let mut writer = FileWriter::create(Arc::new(disk.clone()), "snapshot")?;
     for part in content.chunks(part) {
         writer.write(part)?;
     }
@@ -78,13 +78,39 @@ fn a_crash_at_any_change_leaves_the_old_file_or_the_new_one() {
 fn a_file_that_is_not_finished_changes_nothing() {
     let disk = SimDisk::new(0);
     write(&disk, b"old", 3).unwrap();
-    let mut writer = FileWriter::create(&disk, "snapshot").unwrap();
+    let mut writer = FileWriter::create(Arc::new(disk.clone()), "snapshot").unwrap();
     writer.write(&content(2 * BLOCK_BYTES)).unwrap();
     let mut reader = FileReader::open(&disk, "snapshot").unwrap().unwrap();
     drop(writer);
     write(&disk, b"new", 3).unwrap();
     assert_eq!(reader.next().unwrap().unwrap(), "old", "it was opened before");
     assert_eq!(read(&disk).unwrap(), b"new");
+}
+
+#[test]
+fn a_file_that_is_given_up_leaves_nothing_behind() {
+    let disk = SimDisk::new(0);
+    write(&disk, b"old", 3).unwrap();
+    let mut writer = FileWriter::create(Arc::new(disk.clone()), "snapshot").unwrap();
+    writer.write(&content(2 * BLOCK_BYTES)).unwrap();
+    writer.discard().unwrap();
+    assert_eq!(disk.list().unwrap(), ["snapshot"]);
+    assert_eq!(read(&disk).unwrap(), b"old");
+}
+
+#[test]
+fn reading_goes_on_at_any_place_and_back_again() {
+    let content = content(2 * BLOCK_BYTES + 5);
+    let disk = SimDisk::new(0);
+    write(&disk, &content, 1 << 20).unwrap();
+    let mut reader = FileReader::open(&disk, "snapshot").unwrap().unwrap();
+    let end = content.len();
+    for place in [end, end - 1, BLOCK_BYTES, 2 * BLOCK_BYTES, BLOCK_BYTES + 7, 3, 0, end + 1] {
+        reader.go_to(place as u64);
+        let read = reader.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+        assert!(read.iter().all(|block| !block.is_empty()), "from {place}");
+        assert!(read.concat() == content[place.min(end)..], "from {place}");
+    }
 }
 
 #[test]

@@ -91,15 +91,15 @@ fn names_with_directories_are_refused() {
 #[test]
 fn whole_files_are_replaced_in_a_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = FileDisk::open(directory.path()).unwrap();
-    replace(&disk, "vote", b"for b").unwrap();
-    replace(&disk, "vote", b"for c").unwrap();
-    assert_eq!(load(&disk, "vote", 100).unwrap().unwrap(), "for c");
-    let mut writer = FileWriter::create(&disk, "snapshot").unwrap();
+    let disk = Arc::new(FileDisk::open(directory.path()).unwrap());
+    replace(disk.as_ref(), "vote", b"for b").unwrap();
+    replace(disk.as_ref(), "vote", b"for c").unwrap();
+    assert_eq!(load(disk.as_ref(), "vote", 100).unwrap().unwrap(), "for c");
+    let mut writer = FileWriter::create(disk.clone(), "snapshot").unwrap();
     let content: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
     content.chunks(10_007).for_each(|part| writer.write(part).unwrap());
     assert_eq!(writer.finish().unwrap(), 3_000_000);
-    let blocks = FileReader::open(&disk, "snapshot").unwrap().unwrap();
+    let blocks = FileReader::open(disk.as_ref(), "snapshot").unwrap().unwrap();
     assert_eq!(blocks.map(Result::unwrap).collect::<Vec<_>>().concat(), content);
     let mut names = disk.list().unwrap();
     names.sort();

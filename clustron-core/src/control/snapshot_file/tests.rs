@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -14,11 +13,14 @@ use openraft::raft::{
 use openraft::{CommittedLeaderId, LogId};
 use tokio::sync::watch;
 
-use super::super::machine::Machine;
-use super::super::types::{Raft, RaftNode, TypeConfig, Vote};
-use super::super::{Agreed, Storage, snapshot};
+use super::super::Storage;
+use super::super::content::{Content, PiecesWriter};
+use super::super::machine::{Machine, Modules};
+use super::super::snapshot::SnapshotWriter;
+use super::super::types::{Raft, RaftNode, Snapshot, TypeConfig, Vote};
 use super::*;
 use crate::chance::Chance;
+use crate::codec;
 use crate::data_dir::{Calls, PURGED};
 use crate::identity::{ClusterName, NodeId};
 use crate::local::Local;
@@ -65,7 +67,7 @@ impl RaftNetwork<TypeConfig> for NoNetwork {
     }
 }
 
-/// A disk on which no snapshot is begun before the gate opens.
+/// A disk on which no snapshot gets its name before the gate opens.
 #[derive(Debug)]
 struct Gated {
     disk: SimDisk,
@@ -82,13 +84,13 @@ impl Disk for Gated {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        if name.starts_with(SNAPSHOT) {
-            let _ = self.gate.lock().unwrap().recv();
-        }
         self.disk.create(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        if to == SNAPSHOT {
+            let _ = self.gate.lock().unwrap().recv();
+        }
         self.disk.rename(from, to)
     }
 
@@ -119,8 +121,11 @@ fn snapshot_at(index: u64) -> Snapshot {
     let last_log_id = Some(LogId::new(CommittedLeaderId::new(1, NodeId(2)), index));
     let snapshot_id = index.to_string();
     let meta = SnapshotMeta { last_log_id, snapshot_id, ..SnapshotMeta::default() };
-    let content = snapshot::join(&Agreed::default(), &BTreeMap::new()).unwrap();
-    Snapshot { meta, snapshot: Box::new(content) }
+    let mut content = PiecesWriter::default();
+    let agreed =
+        |out: &mut dyn Write| codec::encode_into(&Agreed::default(), out).map_err(io::Error::other);
+    SnapshotWriter::begin(&mut content, agreed).unwrap().finish().unwrap();
+    Snapshot { meta, snapshot: Box::new(Content::Encoded(Arc::new(content.finish()))) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +135,8 @@ async fn the_log_gives_nothing_up_before_the_snapshot_that_stands_for_it_is_dura
     let local = Arc::new(Local::of_test(ClusterName::new("orders").unwrap()));
     let Storage { log, snapshots } = Storage::open(&data, &local).await.unwrap();
     let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
-    let machine = Machine::new(Arc::default(), Tasks::default(), shown, applied);
+    let modules = Arc::<Modules>::default();
+    let machine = Machine::new(modules, true, Tasks::default(), shown, applied);
     let machine = machine.open(snapshots.unwrap()).await.unwrap();
     let config = openraft::Config { enable_elect: false, ..Default::default() };
     let config = Arc::new(config.validate().unwrap());
@@ -159,10 +165,15 @@ async fn the_log_gives_nothing_up_before_the_snapshot_that_stands_for_it_is_dura
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_long_under_way_does_not_replace_a_newer_one() {
-    let file = SnapshotFile::new(data(Arc::new(SimDisk::new(1))));
-    file.save(&snapshot_at(9)).await.unwrap();
-    file.save(&snapshot_at(5)).await.unwrap();
-    let there = file.load().await.unwrap().unwrap();
-    assert_eq!(there.meta, snapshot_at(9).meta);
+async fn what_is_left_of_a_broken_start_is_cleared_away_and_belongs_to_the_node() {
+    let disk = SimDisk::new(1);
+    let data = data(Arc::new(disk.clone()));
+    let left = [ARRIVING, "arriving.new", "snapshot.new"];
+    for name in left {
+        disk.put(name, b"half of it");
+    }
+    let file = SnapshotFile::new(data);
+    assert!(file.load(|_, _| Ok(())).await.unwrap().is_none());
+    let files = disk.list().unwrap();
+    assert!(!files.iter().any(|name| left.contains(&name.as_str())), "{files:?}");
 }

@@ -48,6 +48,7 @@ mod tests {
                 status: &status(1),
                 applied_index,
                 history: &[activation(epoch, 1)],
+                voters: &[],
                 state: None,
                 health: &Health::default(),
             })

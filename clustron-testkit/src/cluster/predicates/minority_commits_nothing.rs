@@ -5,7 +5,7 @@ use clustron_core::NodeId;
 
 use super::{Moment, Predicate};
 
-/// How long after a cut what was on its way may still arrive and be applied.
+/// How long after a cut, or the end of a node, what was on its way may still arrive and be applied.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// Where nothing connects a group of nodes to the others, and no node of it knows of voters of
@@ -23,7 +23,7 @@ impl Predicate for MinorityCommitsNothing {
 
     fn check(&mut self, moment: &Moment<'_>) -> Result<(), String> {
         let island = moment.health.island(moment.host);
-        let cut_off_for = moment.at.saturating_sub(moment.health.islands_since());
+        let cut_off_for = moment.at.saturating_sub(moment.health.calm_since());
         let here = || self.known.iter().filter(|(host, _)| island.contains(*host));
         let lacks_majority = |voters| !moment.health.has_majority(&island, voters);
         let is_minority = here().all(|(_, (_, _, voters))| lacks_majority(voters))
@@ -65,6 +65,7 @@ mod tests {
                 status: &status,
                 applied_index,
                 history: &[],
+                voters: &[],
                 state: None,
                 health: &health,
             })
@@ -74,5 +75,34 @@ mod tests {
         assert_eq!(seen("a", 9, 20), Ok(()));
         assert_eq!(seen("b", 9, 20), Ok(()));
         assert!(seen("c", 7, 20).unwrap_err().contains("applied 7 after 6"));
+    }
+
+    #[test]
+    fn what_a_node_sent_before_it_ended_may_still_be_applied() {
+        let hosts = ["a", "b"].map(str::to_owned);
+        let mut health = Health::default();
+        health.running = hosts.iter().cloned().zip((1..).map(NodeId)).collect();
+        health.look(Duration::ZERO, &hosts, |_, _| true, |_, _| true);
+        health.running.remove("b");
+        health.goes(Duration::from_secs(20), "b", NodeId(2));
+        let mut predicate = MinorityCommitsNothing::default();
+        let mut seen = |applied_index, ms| {
+            let mut status = status(1);
+            status.voters = (1..3).map(NodeId).collect();
+            predicate.check(&Moment {
+                at: Duration::from_millis(ms),
+                host: "a",
+                life: 1,
+                status: &status,
+                applied_index,
+                history: &[],
+                voters: &[],
+                state: None,
+                health: &health,
+            })
+        };
+        assert_eq!(seen(5, 20_001), Ok(()));
+        assert_eq!(seen(6, 20_008), Ok(()));
+        assert!(seen(7, 22_001).is_err());
     }
 }

@@ -60,6 +60,7 @@ mod tests {
             status: &status,
             applied_index: 9,
             history: &[],
+            voters: &[],
             state: None,
             health,
         })

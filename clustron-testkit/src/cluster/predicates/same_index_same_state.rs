@@ -46,6 +46,7 @@ mod tests {
                 status: &status(1),
                 applied_index: 0,
                 history: &[],
+                voters: &[],
                 state,
                 health: &Health::default(),
             })

@@ -54,6 +54,7 @@ mod tests {
                 status: &status,
                 applied_index: 0,
                 history: &[],
+                voters: &[],
                 state: None,
                 health: &Health::default(),
             })

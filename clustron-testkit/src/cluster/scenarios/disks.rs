@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clustron_core::Config;
-use clustron_core::simulation::DiskBug;
+use clustron_core::simulation::NodeBug;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -19,7 +19,7 @@ const SNAPSHOT_ENTRIES: u64 = 100;
 const OUTAGES: u64 = 4;
 
 /// Every fault of the network, of clocks and of disks, while clients count.
-pub(super) fn chaos(seed: u64, bug: Option<DiskBug>, nodes: usize) -> Run {
+pub(super) fn chaos(seed: u64, bug: Option<NodeBug>, nodes: usize) -> Run {
     let nemesis = Nemesis::only(FaultKind::ALL.into_iter().chain(FaultKind::DISKS));
     let load = Load { numbers: 60, pause: Duration::from_millis(900), leads: true };
     tally::run(seed, builder(seed, bug).nodes(nodes).nemesis(nemesis), load)
@@ -27,7 +27,7 @@ pub(super) fn chaos(seed: u64, bug: Option<DiskBug>, nodes: usize) -> Run {
 
 /// All hosts lose their power in the middle of the clients' work. After each outage the cluster has
 /// to be whole again, with all that was acknowledged.
-pub(super) fn power(seed: u64, bug: Option<DiskBug>) -> Run {
+pub(super) fn power(seed: u64, bug: Option<NodeBug>) -> Run {
     tally::play(seed, builder(seed, bug), async |cluster| {
         let acknowledged = Acknowledged::default();
         let mut rng = StdRng::seed_from_u64(seed ^ 0x0070_6f77_6572);
@@ -44,9 +44,9 @@ pub(super) fn power(seed: u64, bug: Option<DiskBug>) -> Run {
     })
 }
 
-fn builder(seed: u64, bug: Option<DiskBug>) -> TallyBuilder {
+fn builder(seed: u64, bug: Option<NodeBug>) -> TallyBuilder {
     let config = Config { snapshot_entries: SNAPSHOT_ENTRIES, ..Config::local() };
-    SimCluster::builder(seed).config(config).on_disk().disk_bug(bug)
+    SimCluster::builder(seed).config(config).on_disk().bug(bug)
 }
 
 /// One outage: all at once, or all processes killed. The hosts come back in any order.

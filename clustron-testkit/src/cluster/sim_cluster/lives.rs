@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use clustron_core::{Cluster, Config};
+use clustron_core::{Cluster, Config, StartError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -63,9 +63,10 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
             .config(config)
             .transport(process)
             .clock(clock)
-            .seed(seed_of(inner.seed, host, life));
+            .seed(seed_of(inner.seed, host, life))
+            .bug(inner.bug);
         if let Some(disk) = disk {
-            builder = builder.sim_disk(disk).disk_bug(inner.disk_bug);
+            builder = builder.sim_disk(disk);
         }
         let app = {
             let mut install = inner.install.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +78,11 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
                 Ok(cluster) => this.has_started(&name, life, cluster, app).await,
                 Err(error) => {
                     let why = format!("did not start: {error}");
-                    this.has_fallen(&name, life, "every_node_starts", &why);
+                    let is_old = this.slot(&name, |slot| slot.has_old_disk());
+                    match error {
+                        StartError::OldState(_) if is_old => this.falls(&name, life, &why),
+                        _ => this.has_fallen(&name, life, "every_node_starts", &why),
+                    }
                 }
             }
         });
@@ -89,13 +94,16 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
         let node = Node { name: host.to_owned(), life, app, cluster: cluster.handle() };
         let watched = self.inner.watch_state.as_ref().map(|watch| watch(&node.app));
         let (record, handle) = (self.inner.record.clone(), cluster.handle());
-        record.introduce(cluster.node().id, host, life);
-        let old = self.slot(host, |slot| {
+        let is_known = record.introduce(cluster.node().id, host, life);
+        let is_old = self.slot(host, |slot| {
             slot.running = Some((cluster, node));
-            slot.disk.as_ref().is_some_and(|disk| disk.is_old())
+            // A copy of a disk with which nobody had been let in yet is as good as an empty one.
+            let disk = slot.disk.as_mut().filter(|_| !is_known);
+            disk.into_iter().for_each(HostDisk::is_of_a_new_node);
+            slot.has_old_disk()
         });
         self.look();
-        if old {
+        if is_old {
             let detail = format!("{host}#{life} was let in with an old copy of its disk");
             record.fail("an_old_copy_is_refused", &detail);
         }
@@ -105,31 +113,24 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
 
     /// A node has ended and nobody killed it. That breaks a promise unless its disk was hurt.
     fn has_fallen(&self, host: &str, life: u32, promise: &str, why: &str) {
-        let excused = self.slot(host, |slot| {
-            slot.fell = slot.disk.as_ref().is_some_and(|disk| disk.is_hurt());
-            slot.fell
-        });
-        let who = format!("{host}#{life}");
-        if excused {
-            self.inner.record.note(&who, why);
-            self.end(host, Ending::Killed);
+        if self.slot(host, |slot| slot.disk.as_ref().is_some_and(HostDisk::is_hurt)) {
+            self.falls(host, life, why);
         } else {
-            self.inner.record.fail(promise, &format!("{who} {why}"));
+            self.inner.record.fail(promise, &format!("{host}#{life} {why}"));
         }
     }
 
-    /// Starts the nodes anew that ended because of their disks, and those that wait for ever
-    /// because nobody lets them in with an old one.
+    /// A node has ended because of its disk: somebody will start another.
+    fn falls(&self, host: &str, life: u32, why: &str) {
+        self.inner.record.note(&format!("{host}#{life}"), why);
+        self.slot(host, |slot| slot.fell = true);
+        self.end(host, Ending::Killed);
+    }
+
+    /// Starts the nodes anew that ended because of their disks.
     pub(super) fn restart_fallen(&self) {
         for host in self.hosts() {
-            let given_up = self.slot(&host, |slot| {
-                let old = slot.disk.as_ref().is_some_and(HostDisk::is_given_up);
-                old && slot.process.is_some() && slot.running.is_none()
-            });
-            if given_up {
-                self.crash(&host);
-            }
-            if given_up || self.slot(&host, |slot| slot.fell) {
+            if self.slot(&host, |slot| slot.fell) {
                 self.heal_disk(&host);
                 self.restart(&host);
             }
@@ -153,7 +154,8 @@ impl<H: Clone + Send + Sync + 'static> SimCluster<H> {
         }
         if let Some((cluster, _)) = running {
             let id = cluster.node().id;
-            self.inner.record.change_health(|health| health.goes(host, id));
+            let at = self.now();
+            self.inner.record.change_health(|health| health.goes(at, host, id));
         }
         self.look();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clustron_core::Incarnation;
+use clustron_core::{Incarnation, NodeId};
 
 use crate::sim::{Moment, NodeIndex, Violation};
 use crate::swim::Member;
@@ -11,20 +11,23 @@ use crate::swim::registry::SharedRegistry;
 /// How many messages per second a node may send while nothing happens.
 const QUIET_PER_SECOND: u64 = 16;
 
-/// Everybody who runs is in the view, nobody else is, and all know the same of everybody.
+type Running<'a> = BTreeMap<NodeId, (NodeIndex, &'a Member)>;
+
+/// Those who run and have not left.
+fn running<'a>(moment: &'a Moment<'_, Member>) -> Running<'a> {
+    let members = moment.nodes().filter(|(_, member)| !member.has_left());
+    members.map(|(index, member)| (member.id(), (index, member))).collect()
+}
+
+/// Everybody who runs is in the view, nobody else is, and nobody doubts anybody.
 ///
 /// # Errors
 /// The first difference.
-pub(in crate::swim) fn converged(
+pub(in crate::swim) fn undoubted(
     moment: &Moment<'_, Member>,
     registry: &SharedRegistry,
 ) -> Result<(), Violation> {
-    let registry = registry.borrow();
-    let running: BTreeMap<_, (NodeIndex, &Member)> = moment
-        .nodes()
-        .filter(|(_, member)| !member.has_left())
-        .map(|(index, member)| (member.id(), (index, member)))
-        .collect();
+    let (registry, running) = (registry.borrow(), running(moment));
     if let Some(node) = registry.alive().find(|node| !running.contains_key(&node.id)) {
         return Err(format!("{} is in the view and does not run", node.name).into());
     }
@@ -41,6 +44,22 @@ pub(in crate::swim) fn converged(
         if let Some((peer, state)) = machine.doubted().next() {
             return Err(format!("{index} takes {peer} for {state}").into());
         }
+    }
+    Ok(())
+}
+
+/// The same, and all know the same of everybody.
+///
+/// # Errors
+/// The first difference.
+pub(in crate::swim) fn converged(
+    moment: &Moment<'_, Member>,
+    registry: &SharedRegistry,
+) -> Result<(), Violation> {
+    undoubted(moment, registry)?;
+    let running = running(moment);
+    for (index, member) in running.values() {
+        let machine = member.machine();
         if let Some((observer, peers)) = machine.unreachable().first_key_value() {
             return Err(format!("{index} holds that {observer} cannot reach {peers:?}").into());
         }

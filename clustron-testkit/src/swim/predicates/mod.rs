@@ -13,7 +13,7 @@ mod views_rise;
 
 pub use bounded_traffic::BoundedTraffic;
 pub use converged::Quiet;
-pub(super) use converged::converged;
+pub(super) use converged::{converged, undoubted};
 pub use dead_stay_dead::DeadStayDead;
 pub use evidence::VerdictsHaveEvidence;
 pub use incarnations_rise::IncarnationsRise;
