@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_dir::{GIVEN_UP_MAX, GivenUp};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
 
 /// The most acquaintances that one greeting passes on.
@@ -30,6 +31,8 @@ pub(crate) struct Greeting {
     pub(crate) cluster: Option<(ClusterId, bool)>,
     /// Other nodes it has heard of, so that one shared seed is enough.
     pub(crate) knows: Vec<NodeInfo>,
+    /// Who it was before, and gave up being: these promise nothing any more.
+    pub(crate) given_up: Vec<GivenUp>,
 }
 
 /// What to do now.
@@ -51,6 +54,7 @@ struct Peer {
 /// One node's way into a cluster. See the module's documentation.
 pub(crate) struct Bootstrap {
     me: NodeInfo,
+    given_up: Vec<GivenUp>,
     expect: usize,
     /// A peer that has not been heard for this long is not seen any more.
     seen_for: Duration,
@@ -62,12 +66,28 @@ impl Bootstrap {
     /// `expect` is how many members, this one among them, must see each other to found a cluster;
     /// `seen_for` how long one greeting counts, half of it as ground to found on.
     pub(crate) fn new(me: NodeInfo, expect: usize, seen_for: Duration) -> Self {
-        Self { me, expect, seen_for, peers: BTreeMap::new(), heard_of: BTreeMap::new() }
+        let (peers, heard_of) = (BTreeMap::new(), BTreeMap::new());
+        Self { me, given_up: vec![], expect, seen_for, peers, heard_of }
+    }
+
+    /// The same for a node that has been others before.
+    pub(crate) fn after(self, given_up: Vec<GivenUp>) -> Self {
+        Self { given_up, ..self }
+    }
+
+    /// Whether a cluster with these groups of voters never came about and never will: of one group
+    /// no majority is left that could agree on it, and whoever gave up had nothing of it.
+    pub(crate) fn never_comes(&self, cluster: ClusterId, groups: &[BTreeSet<NodeId>]) -> bool {
+        let all = self.peers.values().flat_map(|peer| &peer.greeting.given_up);
+        let gone: BTreeSet<NodeId> =
+            all.filter(|known| known.cluster == cluster).map(|known| known.node).collect();
+        groups.iter().any(|group| group.difference(&gone).count() <= group.len() / 2)
     }
 
     /// Takes in what a peer says.
     pub(crate) fn heard(&mut self, now: Duration, mut greeting: Greeting) {
-        if greeting.node.check().is_err() || greeting.sees.len() > PEERS_MAX {
+        let too_many = greeting.sees.len() > PEERS_MAX || greeting.given_up.len() > GIVEN_UP_MAX;
+        if greeting.node.check().is_err() || too_many {
             return;
         }
         self.peers.retain(|_, peer| now < peer.at + self.seen_for);
@@ -102,6 +122,7 @@ impl Bootstrap {
             sees: self.sees(now),
             cluster,
             knows: self.heard_of.values().take(ACQUAINTANCES_MAX).cloned().collect(),
+            given_up: self.given_up.clone(),
         }
     }
 

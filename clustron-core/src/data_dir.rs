@@ -64,7 +64,20 @@ pub(crate) struct Identity {
     pub(crate) foreign_rest: bool,
     /// A loss that is being declared, until all that belongs to it is in the directory.
     pub(crate) declaring: Option<Loss>,
+    /// The latest identities before this one, and for which cluster each was given up before that
+    /// had come about, as far as it knew.
+    pub(crate) given_up: Vec<GivenUp>,
 }
+
+/// An identity that promises nothing any more, and the cluster that it would have been for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GivenUp {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+}
+
+/// Identities that were given up and are remembered.
+pub(crate) const GIVEN_UP_MAX: usize = 8;
 
 /// How a directory's blocking calls are made.
 #[derive(Clone)]
@@ -183,7 +196,10 @@ impl DataDir {
         let _alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
         self.write(|identity| {
             let fresh = Identity::new(&identity.cluster_name, identity.name.as_ref(), chance);
-            *identity = Identity { foreign_rest: true, ..fresh };
+            let mut given_up = std::mem::take(&mut identity.given_up);
+            given_up.extend(identity.cluster.map(|c| GivenUp { cluster: c, node: identity.node }));
+            given_up.drain(..given_up.len().saturating_sub(GIVEN_UP_MAX));
+            *identity = Identity { foreign_rest: true, given_up, ..fresh };
         })?;
         self.clear()?;
         self.write(|_| {})
@@ -283,6 +299,7 @@ impl Identity {
             incarnation: Incarnation(1),
             foreign_rest: false,
             declaring: None,
+            given_up: vec![],
         }
     }
 

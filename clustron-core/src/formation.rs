@@ -91,11 +91,14 @@ impl Formation {
         let was_in = local.cluster_id();
         let formation = Arc::new(Self {
             // A round of greetings may take as long as the slowest seed takes to fail.
-            bootstrap: Mutex::new(Bootstrap::new(
-                local.node(),
-                expect,
-                2 * (control.timing.connect_timeout + GREET_DEADLINE),
-            )),
+            bootstrap: Mutex::new(
+                Bootstrap::new(
+                    local.node(),
+                    expect,
+                    2 * (control.timing.connect_timeout + GREET_DEADLINE),
+                )
+                .after(local.given_up.clone()),
+            ),
             local,
             timing: control.timing,
             agreed: control.agreed(),
@@ -140,6 +143,10 @@ impl Formation {
                     (*since, *seen) = (Instant::now(), applied);
                 }
                 if since.elapsed() > self.timing.formation_timeout {
+                    if self.local.durable && self.control.may_be_real() {
+                        // Its disk may hold what was acknowledged, so it does not give up.
+                        return self.come_back(cluster).await;
+                    }
                     tracing::warn!(%cluster, "the cluster did not come about, starting over");
                     return Ok(Formed::Abandoned);
                 }
@@ -191,6 +198,10 @@ impl Formation {
             self.check_view()?;
             self.greet_all(&mut seeds).await;
             self.check_refusals(&seeds)?;
+            if self.never_comes(cluster) {
+                tracing::warn!(%cluster, "the cluster never came about, starting over");
+                return Ok(Formed::Abandoned);
+            }
             if let Some(target) = via.take().or_else(|| self.somebody()) {
                 via = Some(self.join(target, cluster).await?).filter(|next| *next != target);
             }
@@ -209,6 +220,13 @@ impl Formation {
             pause = (pause * 3 / 2).min(GREET_AGAIN_MAX);
         }
         Ok(Formed::Yes)
+    }
+
+    /// Whether this node alone has kept what was to become a cluster, as when the power failed while
+    /// it was founded.
+    fn never_comes(&self, cluster: ClusterId) -> bool {
+        self.agreed_now().cluster.is_none()
+            && self.lock().never_comes(cluster, &self.control.voter_groups())
     }
 
     /// Brings the node back in whenever the others have put it out although it lives. Whoever is
@@ -461,3 +479,6 @@ fn failures(seeds: &BTreeMap<String, Seed>) -> Vec<String> {
     });
     failed.collect()
 }
+
+#[cfg(test)]
+mod tests;

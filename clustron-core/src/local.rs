@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
+use crate::data_dir::GivenUp;
 use crate::defect::Defect;
 use crate::identity::{ClusterId, ClusterName, Incarnation, Metadata, NodeId, NodeInfo};
 use crate::messaging::{Hello, Lane, Process};
@@ -21,13 +22,15 @@ pub(crate) struct Local {
     /// the members' modules.
     pub(crate) may_vote: bool,
     /// Whether the node keeps its part of the control log on disk.
-    durable: bool,
+    pub(crate) durable: bool,
     modules: BTreeSet<String>,
     changing: RwLock<(NodeInfo, Option<ClusterId>)>,
     /// The latest process of each node of the view.
     processes: RwLock<BTreeMap<NodeId, Process>>,
     /// Processes that the log named when this one started, agreed or not: they have been there.
     logged: OnceLock<BTreeMap<NodeId, Process>>,
+    /// Who it was before, and gave up being.
+    pub(crate) given_up: Vec<GivenUp>,
     /// What is deliberately wrong with the node.
     pub(crate) defect: Defect,
 }
@@ -51,8 +54,14 @@ impl Local {
             changing: RwLock::new((node, cluster_id)),
             processes: RwLock::default(),
             logged: OnceLock::new(),
+            given_up: vec![],
             defect: Defect::default(),
         }
+    }
+
+    /// The same node after it has been these.
+    pub(crate) fn after(self, given_up: Vec<GivenUp>) -> Self {
+        Self { given_up, ..self }
     }
 
     /// The same node with a deliberate defect, if one is switched on.

@@ -39,6 +39,24 @@ fn founders(decision: Decision) -> BTreeSet<u64> {
 }
 
 #[test]
+fn a_cluster_never_comes_when_no_majority_of_its_founders_is_left() {
+    let cluster = ClusterId::mint(&Chance::seeded(1));
+    let other = ClusterId::mint(&Chance::seeded(2));
+    let was = |cluster, id| vec![GivenUp { cluster, node: NodeId(id) }];
+    let founders = [BTreeSet::from([1, 2, 3].map(NodeId))];
+    let mut a = member(1, 3);
+    let [mut b, mut c] = [(12, 2), (13, 3)].map(|(id, old)| member(id, 3).after(was(cluster, old)));
+    assert!(!a.never_comes(cluster, &founders));
+    meet(ms(0), &mut a, &mut b);
+    assert!(!a.never_comes(cluster, &founders), "two of three can still agree on it");
+    meet(ms(1), &mut a, &mut member(14, 3).after(was(other, 3)));
+    assert!(!a.never_comes(cluster, &founders), "that was for another cluster");
+    meet(ms(2), &mut a, &mut c);
+    assert!(a.never_comes(cluster, &founders));
+    assert!(!a.never_comes(cluster, &[]), "nobody is known to vote");
+}
+
+#[test]
 fn a_lone_node_that_expects_nobody_founds_at_once() {
     assert_eq!(founders(member(1, 1).decide(ms(0))), BTreeSet::from([1]));
 }

@@ -72,9 +72,10 @@ impl ClusterBuilder {
     ) -> Result<(Arc<Local>, Storage), StartError> {
         let local = |identity: Option<Identity>| -> Result<_, StartError> {
             let (id, durable) = (identity.as_ref().and_then(|i| i.cluster), identity.is_some());
+            let given_up = identity.as_ref().map_or(vec![], |i| i.given_up.clone());
             let node = self.describe(listening_at, identity)?;
             let local = Local::new(cluster.clone(), id, node, self.modules.clone(), durable);
-            Ok(Arc::new(local.with_defect(self.defect)))
+            Ok(Arc::new(local.after(given_up).with_defect(self.defect)))
         };
         let Some(data) = data else { return Ok((local(None)?, Storage::default())) };
         let known = local(Some(data.identity()))?;

@@ -94,6 +94,11 @@ impl Campaign {
         self.log.voters_until(index)
     }
 
+    /// Whether this node's log holds, or has held, the entry that makes the cluster real.
+    pub(super) fn knows_bootstrap(&self) -> bool {
+        self.log.knows_bootstrap()
+    }
+
     /// How far this node's log reaches.
     pub(super) fn log_end(&self) -> LogEnd {
         self.log.end()

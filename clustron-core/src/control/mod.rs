@@ -321,6 +321,12 @@ impl Control {
         (self.applied_index(), self.receiving.pieces())
     }
 
+    /// Whether the cluster may be real: this node's log has the entry that makes it so, agreed or
+    /// not.
+    pub(crate) fn may_be_real(&self) -> bool {
+        self.campaign.knows_bootstrap()
+    }
+
     /// How this node learns what is agreed, if not by the log.
     pub(crate) fn following(&self) -> Option<Arc<Following>> {
         self.following.clone()

@@ -123,6 +123,23 @@ fn an_identity_that_is_given_up_takes_its_promises_along_wherever_it_is_cut_off(
 }
 
 #[test]
+fn who_a_node_was_is_remembered_up_to_a_bound() {
+    let disk = SimDisk::new(1);
+    let data = open(&disk);
+    let mut expected = vec![];
+    for round in 0..GIVEN_UP_MAX as u64 + 3 {
+        let (cluster, node) = (ClusterId::mint(&Chance::seeded(round)), data.identity().node);
+        data.bind(cluster).unwrap();
+        data.renounce(&Chance::seeded(100 + round)).unwrap();
+        expected.push(GivenUp { cluster, node });
+    }
+    // One that belonged nowhere had promised nothing to anybody.
+    data.renounce(&Chance::seeded(99)).unwrap();
+    drop(data);
+    assert_eq!(open(&disk).identity().given_up, expected[3..]);
+}
+
+#[test]
 fn a_first_start_that_is_cut_off_anywhere_can_be_repeated() {
     let steps = {
         let disk = SimDisk::new(1);

@@ -63,6 +63,38 @@ pub(crate) fn lay_out(disk: &SimDisk, role: Role) -> (NodeId, ClusterId) {
     (me, cluster)
 }
 
+/// Leaves a directory as that of one of these nodes, which was founding a cluster when the power
+/// failed. The first of them has led; whoever `knows` has the entry that makes the cluster real.
+pub(crate) fn founding_on_disk(
+    data: &Arc<DataDir>,
+    cluster: ClusterId,
+    founders: &[NodeId],
+    knows: bool,
+) {
+    let nodes: Vec<NodeInfo> = founders.iter().map(|id| info(*id, Role::Member)).collect();
+    let known: BTreeMap<NodeId, RaftNode> =
+        nodes.iter().map(|node| (node.id, node.clone().into())).collect();
+    let voters = founders.iter().copied().collect();
+    let mut entries = vec![
+        (0, EntryPayload::Membership(Membership::new(vec![voters], known))),
+        (1, EntryPayload::Blank),
+    ];
+    if knows {
+        let at = Timestamp::default();
+        entries.push((1, EntryPayload::Normal(Command::Bootstrap { cluster, nodes, at })));
+    }
+    let leader = founders[0];
+    let records = (0..).zip(entries).map(|(index, (term, payload))| {
+        let node = if term == 0 { NodeId::default() } else { leader };
+        let log_id = LogId::new(CommittedLeaderId::new(term, node), index);
+        record(&Entry { log_id, payload }).unwrap()
+    });
+    let (log, _) = LogDisk::open(data.clone(), None).unwrap();
+    log.save_vote(&Vote::new_committed(1, leader)).unwrap();
+    log.append(0, &records.collect::<Vec<_>>()).unwrap();
+    data.bind(cluster).unwrap();
+}
+
 /// The term of the node's vote, for whom it is, and whether that node was elected.
 pub(crate) fn vote(data: &Arc<DataDir>) -> (u64, NodeId, bool) {
     let (_, found) = LogDisk::open(data.clone(), None).unwrap();
