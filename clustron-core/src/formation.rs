@@ -222,8 +222,8 @@ impl Formation {
         Ok(Formed::Yes)
     }
 
-    /// Whether this node alone has kept what was to become a cluster, as when the power failed while
-    /// it was founded.
+    /// Whether this node alone has kept what was to become a cluster, as when the power failed
+    /// while it was founded.
     fn never_comes(&self, cluster: ClusterId) -> bool {
         self.agreed_now().cluster.is_none()
             && self.lock().never_comes(cluster, &self.control.voter_groups())

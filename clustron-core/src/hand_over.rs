@@ -44,8 +44,8 @@ pub enum HandOverError {
     #[error("no leader took the request within {0:?}")]
     NoLeader(Duration),
     /// A leader took the request and then was not heard of in time; or the successor was asked and
-    /// was not elected in time, which it may be yet; or nobody is known to lead. Unknown: the status
-    /// tells who leads.
+    /// was not elected in time, which it may be yet; or nobody is known to lead. Unknown: the
+    /// status tells who leads.
     #[error("the hand-over was begun, but not confirmed: {0}")]
     Unconfirmed(String),
     /// The node has stopped or is stopping. Nothing was changed.
