@@ -242,6 +242,12 @@ impl Formation {
                 changed = agreed.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(REJOIN_EVERY) => {}
             }
+            if let Err(error) = self.check_view() {
+                // As where the directory of a running node was cloned: two of the same would each
+                // promise what the other does not know.
+                self.control.tasks.fail(&error.to_string());
+                return;
+            }
             if self.control.believed_leader().is_some() {
                 heard_at = Instant::now();
             }
@@ -252,6 +258,11 @@ impl Formation {
             let Some(target) = via.take().or_else(|| self.somebody()) else { continue };
             match self.join(target, cluster).await {
                 Ok(next) => via = Some(next).filter(|next| *next != target),
+                // Another process goes on in its place, so this one must not.
+                Err(error @ StartError::OldState(_)) => {
+                    self.control.tasks.fail(&error.to_string());
+                    return;
+                }
                 Err(error) => tracing::warn!(%error, "cannot get back into the cluster"),
             }
         }

@@ -27,6 +27,9 @@ struct Arguments {
     /// The sizes of the clusters.
     #[arg(long, value_delimiter = ',', default_values_t = [3, 10, 100, 1000])]
     nodes: Vec<usize>,
+    /// Only the systems whose names begin so.
+    #[arg(long, default_value = "")]
+    only: String,
     /// `cargo bench` says so to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -39,6 +42,9 @@ fn main() -> anyhow::Result<()> {
         let mut table = Table::new(row::header(nodes));
         let mut ours = None;
         for system in System::ALL {
+            if !system.name().starts_with(&arguments.only) {
+                continue;
+            }
             let Some(plan) = plan::plan(system, nodes, arguments.quick) else { continue };
             let row = Row::measure(system, nodes, &plan)?;
             table.row(&system.name(), row.cells(ours.as_ref()));

@@ -316,6 +316,27 @@ async fn an_old_copy_is_refused_though_all_start_at_once() {
     settled(&[&one, &other]).await;
 }
 
+/// Somebody clones a running machine. The clone's start is the later one, so the cluster goes on with
+/// the clone, and there must not be two of the same node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_directory_was_cloned_ends_when_the_clone_is_in() {
+    let world = World::on_disk(&HOSTS);
+    let members = all(&world).await;
+    let leader = settled(&members.iter().collect::<Vec<_>>()).await;
+    let (leading, mut others) = part(&leader, members);
+    let (other, original) = (others.pop().unwrap(), others.pop().unwrap());
+    let host = original.host.clone();
+    copy_dir(&world.data_dir(&host).unwrap(), &world.data_dir("clone").unwrap());
+    let clone = world.try_start_called(&host, "clone", &[Role::Member]).await;
+    let clone = clone.expect("it is a later start of that node");
+    assert_eq!(clone.id(), original.id());
+    let original = original.cluster.handle();
+    tokio::time::timeout(LONG, original.closing()).await.expect("it notices");
+    let why = original.ended().expect("it has ended").expect_err("nobody told it to");
+    assert!(why.contains("is an old copy"), "{why}");
+    settled(&[&leading, &other, &clone]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_copy_is_refused_though_its_only_seed_knows_no_better() {
     // Five, so that the two of whom it is told are no majority.

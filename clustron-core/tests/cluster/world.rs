@@ -139,7 +139,17 @@ impl World {
 
     /// The same for one that may be refused.
     pub(crate) async fn try_start(&self, host: &str, roles: &[Role]) -> Result<Member, StartError> {
-        let (name, listen, data_dir) = (Some(host.to_owned()), address(host), self.data_dir(host));
+        self.try_start_called(host, host, roles).await
+    }
+
+    /// The same for one whose name is not that of its host.
+    pub(crate) async fn try_start_called(
+        &self,
+        name: &str,
+        host: &str,
+        roles: &[Role],
+    ) -> Result<Member, StartError> {
+        let (name, listen, data_dir) = (Some(name.to_owned()), address(host), self.data_dir(host));
         let roles = roles.iter().cloned().collect();
         let config = Config { name, listen, roles, data_dir, ..self.config.clone() };
         let mut builder =
