@@ -316,8 +316,8 @@ async fn an_old_copy_is_refused_though_all_start_at_once() {
     settled(&[&one, &other]).await;
 }
 
-/// Somebody clones a running machine. The clone's start is the later one, so the cluster goes on with
-/// the clone, and there must not be two of the same node.
+/// Somebody clones a running machine. The clone's start is the later one, so the cluster goes on
+/// with the clone, and there must not be two of the same node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_directory_was_cloned_ends_when_the_clone_is_in() {
     let world = World::on_disk(&HOSTS);
