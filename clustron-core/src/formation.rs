@@ -136,6 +136,11 @@ impl Formation {
                 return Ok(Formed::Yes);
             }
             if let Some(cluster) = self.local.cluster_id() {
+                if self.agreed_now().view.node(self.local.id).is_some() {
+                    // The cluster is real, and counts on an earlier process of this node, which
+                    // ended before it had noted to which cluster it belongs.
+                    return self.come_back(cluster).await;
+                }
                 // A large state may take long to arrive; as long as it does, nothing is wrong.
                 let applied = self.control.progress();
                 let (since, seen) = committed_at.get_or_insert((Instant::now(), applied));

@@ -33,6 +33,9 @@ impl Control {
     pub(super) async fn keep_log_short(self: Arc<Self>, log: Log) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
+            // A disk that fails here fails wherever it is needed.
+            let applied = *self.log_applied.borrow();
+            let _ = self.receiving.give_up_until(applied).await;
             if log.bytes() <= LOG_BYTES_MAX {
                 continue;
             }

@@ -182,9 +182,7 @@ impl Write for PiecesWriter {
         if self.last.len() == PIECE_BYTES {
             self.put_last();
         }
-        if self.last.is_empty() {
-            self.last.reserve(PIECE_BYTES);
-        }
+        // The memory of a piece grows with what comes: a great many may be small.
         let taken = bytes.len().min(PIECE_BYTES - self.last.len());
         self.last.extend_from_slice(&bytes[..taken]);
         Ok(taken)

@@ -147,6 +147,9 @@ impl Control {
     ) -> Result<ChunkReply, Refused> {
         self.check_cluster(chunk.cluster)?;
         self.check_leader(from, chunk.vote)?;
+        if chunk.meta.last_log_id.is_some_and(|id| id.index > LOG_INDEX_MAX) {
+            return Err(Refused::Failed(format!("a snapshot that ends beyond {LOG_INDEX_MAX}")));
+        }
         let vote = self.raft.with_raft_state(|state| *state.vote_ref()).await;
         let vote = vote.map_err(|e| Refused::Failed(e.to_string()))?;
         if chunk.vote < vote {
@@ -160,6 +163,8 @@ impl Control {
         let last = chunk.meta.last_log_id.map_or(0, |id| id.index);
         if chunk.meta.last_log_id.is_some() && last <= *self.log_applied.borrow() {
             // The answer was lost, or the log has got here by itself.
+            let given_up = self.receiving.give_up_until(last).await;
+            given_up.map_err(|error| self.not_taken(from, error))?;
             return Ok(ChunkReply::Installed { vote });
         }
         let (vote, meta) = (chunk.vote, chunk.meta.clone());
@@ -320,14 +325,14 @@ impl Control {
 /// openraft counts on from these without a look.
 fn check_places(rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Refused> {
     let next = rpc.prev_log_id.map_or(0, |prev| prev.index.saturating_add(1));
-    let in_order = rpc.entries.iter().zip(next..).all(|(e, index)| e.log_id.index == index);
     let committed = rpc.leader_commit.map_or(0, |id| id.index);
-    if in_order && next.max(committed) <= LOG_INDEX_MAX {
+    let bounded = next.max(committed) <= LOG_INDEX_MAX;
+    // In this order, or the count itself would not be bounded.
+    if bounded && rpc.entries.iter().zip(next..).all(|(e, index)| e.log_id.index == index) {
         return Ok(());
     }
-    Err(Refused::Failed(format!(
-        "entries that are not at the places from {next} on, or beyond {LOG_INDEX_MAX}"
-    )))
+    let reason = format!("entries that do not stand from {next} on, or beyond {LOG_INDEX_MAX}");
+    Err(Refused::Failed(reason))
 }
 
 fn not_of_sender(from: NodeId, vote: Vote) -> Refused {

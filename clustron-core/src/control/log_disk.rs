@@ -39,6 +39,18 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
 }
 
+/// Whether a log with these entries goes on from a snapshot that ends with this one. One that ends
+/// before it, or has another entry in its place, was never agreed up to there: the node ended
+/// between taking the snapshot over and giving up what it stands for.
+pub(super) fn goes_on_from<'a>(
+    snapshot: LogId,
+    purged: Option<LogId>,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> bool {
+    purged.is_some_and(|purged| purged.index >= snapshot.index)
+        || entries.into_iter().any(|entry| entry.log_id == snapshot)
+}
+
 impl LogDisk {
     /// Opens the log and reads it.
     pub(super) fn open(
@@ -158,6 +170,14 @@ impl LogDisk {
             return Ok(wal.reset(upto.index + 1)?);
         }
         Ok(wal.purge(upto.index)?)
+    }
+
+    /// Has the log go on behind a snapshot from which it does not. Durable on return.
+    pub(super) fn go_on_behind(&self, snapshot: LogId) -> Result<(), DiskError> {
+        if self.next_index() > snapshot.index {
+            self.truncate(snapshot.index)?;
+        }
+        self.purge(snapshot)
     }
 
     /// What is promised from here on, is promised as a node of its cluster. The log gets its first

@@ -11,9 +11,9 @@ use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
 use tokio::sync::watch;
 
 use super::command::{Command, ModuleCommand};
-use super::log_disk::{Found, LogDisk, record};
+use super::log_disk::{Found, LogDisk, goes_on_from, record};
 use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{DataDir, DataDirError, DiskError};
 use crate::election::LogEnd;
 use crate::identity::{NodeId, NodeInfo};
 use crate::local::Local;
@@ -71,6 +71,24 @@ impl Log {
     /// Gives nothing up before the snapshot on disk, which reaches up to there, stands for it.
     pub(crate) fn behind(self, snapshot: watch::Receiver<Option<LogId>>) -> Self {
         Self { snapshot: Some(snapshot), ..self }
+    }
+
+    /// Has the log go on behind a snapshot that was taken over just before the node ended. openraft
+    /// does so itself only where the snapshot's last entry is of a later term than the log's.
+    pub(crate) async fn go_on_behind(&self, snapshot: LogId) -> Result<(), DiskError> {
+        {
+            let inner = self.lock();
+            if goes_on_from(snapshot, inner.purged, inner.entries.values()) {
+                return Ok(());
+            }
+        }
+        if let Some(disk) = &self.disk {
+            disk.call(move |disk| disk.go_on_behind(snapshot)).await?;
+        }
+        let mut inner = self.lock();
+        inner.entries.clear();
+        inner.purged = Some(snapshot);
+        Ok(())
     }
 
     /// Whether the log holds, or has held, the entry that made the cluster real.
@@ -273,3 +291,6 @@ fn entry_bytes(entry: &Entry) -> usize {
             openraft::EntryPayload::Membership(membership) => membership.nodes().count() * 256,
         }
 }
+
+#[cfg(test)]
+mod tests;

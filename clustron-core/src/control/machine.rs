@@ -107,9 +107,9 @@ impl Machine {
         Ok(self)
     }
 
-    /// The place of the log up to which the latest snapshot has everything.
-    pub(crate) fn snapshot_index(&self) -> Option<u64> {
-        self.told.map(|id| id.index)
+    /// The last entry for which the latest snapshot stands.
+    pub(crate) fn snapshot_end(&self) -> Option<LogId> {
+        self.told
     }
 
     fn apply_command(&mut self, index: u64, command: Command) -> Response {

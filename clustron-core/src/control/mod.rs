@@ -198,8 +198,13 @@ impl Control {
         if let Some(file) = snapshots {
             // On the heap, or the start of every node would carry it along.
             machine = Box::pin(machine.open(file.clone())).await?;
-            if log.purged() > machine.snapshot_index() {
-                let (purged, reaches) = (log.purged(), machine.snapshot_index());
+            if let Some(end) = machine.snapshot_end() {
+                let went_on = log.go_on_behind(end).await;
+                went_on.map_err(|error| file.data().failed(error))?;
+            }
+            let reaches = machine.snapshot_end().map(|end| end.index);
+            if log.purged() > reaches {
+                let purged = log.purged();
                 let what = format!("it reaches to {reaches:?}, the log begins after {purged:?}");
                 return Err(file.damaged(&what).into());
             }

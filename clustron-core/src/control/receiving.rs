@@ -96,6 +96,20 @@ impl Receiving {
         Ok(Step::Whole(self.on_disk(move || assembly.finish()).await?))
     }
 
+    /// Forgets what has arrived so far of a snapshot that reaches no further than this: its sender
+    /// has gone, and the log has got here without it.
+    pub(super) async fn give_up_until(&self, applied: u64) -> Result<(), NotTaken> {
+        let mut slot = self.assembly.lock().await;
+        let reached =
+            |known: &mut Assembly| known.meta.last_log_id.is_none_or(|last| last.index <= applied);
+        match slot.take_if(reached).map(|assembly| assembly.into) {
+            Some(Sink::File(file, _)) => {
+                Ok(self.on_disk(move || file.discard()).await.map_err(DiskError::from)?)
+            }
+            Some(Sink::Memory(_)) | None => Ok(()),
+        }
+    }
+
     /// Clears away what has arrived and was not taken over after all.
     pub(super) async fn clear(&self) -> Result<(), NotTaken> {
         let Some(data) = self.data.clone() else { return Ok(()) };

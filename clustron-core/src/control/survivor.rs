@@ -12,7 +12,7 @@ use std::sync::Arc;
 use openraft::{CommittedLeaderId, EntryPayload, Membership};
 
 use super::command::Command;
-use super::log_disk::{Found, LogDisk, record};
+use super::log_disk::{Found, LogDisk, goes_on_from, record};
 use super::snapshot_file;
 use super::types::{Entry, LogId, RaftNode, Vote};
 use crate::data_dir::{DataDir, DataDirError, DiskError, SNAPSHOT};
@@ -27,6 +27,8 @@ pub(crate) struct Survivor {
     vote: Option<Vote>,
     last: LogId,
     snapshot: Option<LogId>,
+    /// Whether the log goes on from the snapshot.
+    whole: bool,
     group: Membership<NodeId, RaftNode>,
     leaps: u64,
     losses: Vec<Loss>,
@@ -36,7 +38,7 @@ impl Survivor {
     /// Reads the log and the snapshot. `None` where the cluster was never founded, as far as they
     /// tell.
     pub(crate) fn read(data: &Arc<DataDir>) -> Result<Option<Self>, DataDirError> {
-        let (disk, Found { vote, purged, entries }) = LogDisk::open(data.clone(), None)?;
+        let (disk, Found { vote, purged, mut entries }) = LogDisk::open(data.clone(), None)?;
         let taken = snapshot_file::glance(data)?;
         let (mut group, mut leaps, mut losses) = (None, 0, vec![]);
         let mut snapshot = None;
@@ -51,8 +53,10 @@ impl Survivor {
             return Err(data.damaged(SNAPSHOT, &what));
         }
         let mut founded = snapshot.is_some();
-        let last = entries.last().map(|entry| entry.log_id).max(snapshot);
-        for entry in entries.into_iter().filter(|entry| Some(entry.log_id) > snapshot) {
+        let whole = snapshot.is_none_or(|end| goes_on_from(end, purged, &entries));
+        entries.retain(|entry| whole && snapshot.is_none_or(|end| entry.log_id.index > end.index));
+        let last = entries.last().map(|entry| entry.log_id).or(snapshot);
+        for entry in entries {
             match entry.payload {
                 EntryPayload::Membership(membership) => group = Some(membership),
                 EntryPayload::Normal(Command::Bootstrap { .. }) => founded = true,
@@ -65,7 +69,7 @@ impl Survivor {
         }
         let (Some(last), Some(group)) = (last.filter(|_| founded), group) else { return Ok(None) };
         let me = data.identity().node;
-        Ok(Some(Self { me, disk, vote, last, snapshot, group, leaps, losses }))
+        Ok(Some(Self { me, disk, vote, last, snapshot, whole, group, leaps, losses }))
     }
 
     /// How far the log reaches.
@@ -102,9 +106,8 @@ impl Survivor {
         let promised = self.vote.map_or(0, |vote| vote.leader_id.term);
         let term = promised.max(self.last.leader_id.term) + 1;
         self.disk.save_vote(&Vote::new(term, self.me))?;
-        if self.disk.next_index() <= self.last.index {
-            // The node ended between taking over a snapshot and going on behind it.
-            self.disk.purge(self.last)?;
+        if !self.whole {
+            self.disk.go_on_behind(self.last)?;
         }
         self.disk.truncate(self.last.index + 1)?;
         let alone = BTreeMap::from([(self.me, RaftNode { info: self.node() })]);

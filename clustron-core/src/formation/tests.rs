@@ -1,3 +1,6 @@
+#[cfg(feature = "simulation")]
+mod restarts;
+
 use std::path::Path;
 
 use clustron_wal::FileDisk;

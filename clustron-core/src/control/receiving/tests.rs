@@ -133,3 +133,21 @@ async fn a_disk_without_room_is_told_as_such() {
     assert!(matches!(&error, NotTaken::Disk(_)), "{error}");
     assert_eq!(disk.list().unwrap().iter().filter(|name| *name == ARRIVING).count(), 0);
 }
+
+#[tokio::test]
+async fn what_its_sender_gave_up_midway_is_cleared_away_when_the_log_has_got_there() {
+    let disk = SimDisk::new(1);
+    let receiving = on_disk(&disk);
+    let bytes = content();
+    let first = piece(&bytes, "1", 0, 5000);
+    let last = first.meta.last_log_id.map_or(0, |id| id.index);
+    receiving.take(LEADER, first).await.unwrap();
+    let arriving = || disk.list().unwrap().iter().any(|file| file.starts_with(ARRIVING));
+    if let Some(before) = last.checked_sub(1) {
+        receiving.give_up_until(before).await.unwrap();
+        assert!(arriving(), "the log still needs it");
+    }
+    receiving.give_up_until(last).await.unwrap();
+    assert!(!arriving());
+    assert!(send(&receiving, &content(), "2").await.is_ok(), "there is room for another");
+}
