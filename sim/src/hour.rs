@@ -1,7 +1,7 @@
 //! `cargo xtask sim hour`: an hour in which one node in ten is starved of CPU and one message in
 //! twenty is lost, and in which no node may be taken out of the view.
 //!
-//! With a thousand nodes it takes hours, so it says now and then how far it is.
+//! With a thousand nodes it takes longer than that, so it says now and then how far it is.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
