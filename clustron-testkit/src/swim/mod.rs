@@ -39,8 +39,8 @@
 //!
 //! `cargo xtask sim hour --nodes N` lets an hour pass in which one node in ten is starved of CPU
 //! and one message in twenty is lost, and ends at once if anybody is taken out of the view. It has
-//! held with 10 nodes (eight seeds), with 100 (four, which is each detector once) and with 1,000 (one
-//! seed, 177 million events, some 70 minutes of real time).
+//! held with 10 nodes (eight seeds), with 100 (four, which is each detector once) and with 1,000
+//! (one seed, 177 million events, some 70 minutes of real time).
 //!
 //! # Deliberate flaws
 //!
