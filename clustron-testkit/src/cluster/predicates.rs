@@ -91,6 +91,8 @@ pub(super) mod testing {
         Timestamp, View,
     };
 
+    use super::{Duration, Health, Moment};
+
     /// A status of a node that knows nothing yet.
     pub(crate) fn status(id: u64) -> ClusterStatus {
         let node = NodeInfo {
@@ -116,6 +118,21 @@ pub(super) mod testing {
             leading: None,
             suspected: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+        }
+    }
+
+    /// What host "a" shows first of all, in its first life: this status, and nothing of a log.
+    pub(crate) fn moment<'a>(status: &'a ClusterStatus, health: &'a Health) -> Moment<'a> {
+        Moment {
+            at: Duration::ZERO,
+            host: "a",
+            life: 1,
+            status,
+            applied_index: 0,
+            history: &[],
+            voters: &[],
+            state: None,
+            health,
         }
     }
 

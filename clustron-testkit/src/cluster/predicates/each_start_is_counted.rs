@@ -52,7 +52,7 @@ impl Predicate for EachStartIsCounted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::status;
+    use super::super::testing::{moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -62,17 +62,7 @@ mod tests {
         let mut seen = |host, life, starts, incarnation| {
             let mut status = status(1);
             (status.node.starts, status.node.incarnation) = (starts, Incarnation(incarnation));
-            predicate.check(&Moment {
-                at: std::time::Duration::ZERO,
-                host,
-                life,
-                status: &status,
-                applied_index: 0,
-                history: &[],
-                voters: &[],
-                state: None,
-                health: &Health::default(),
-            })
+            predicate.check(&Moment { host, life, ..moment(&status, &Health::default()) })
         };
         assert_eq!(seen("a", 1, 1, 1), Ok(()));
         assert_eq!(seen("a", 1, 1, 4), Ok(()), "it objects to suspicions");

@@ -33,7 +33,7 @@ impl Predicate for EpochAndViewNeverFall {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{activation, status};
+    use super::super::testing::{activation, moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -42,15 +42,10 @@ mod tests {
         let mut predicate = EpochAndViewNeverFall::default();
         let mut seen = |life, epoch, applied_index| {
             predicate.check(&Moment {
-                at: std::time::Duration::ZERO,
-                host: "a",
                 life,
-                status: &status(1),
                 applied_index,
                 history: &[activation(epoch, 1)],
-                voters: &[],
-                state: None,
-                health: &Health::default(),
+                ..moment(&status(1), &Health::default())
             })
         };
         assert_eq!(seen(1, 3, 10), Ok(()));

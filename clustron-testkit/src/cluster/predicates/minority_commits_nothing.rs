@@ -43,7 +43,7 @@ impl Predicate for MinorityCommitsNothing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::status;
+    use super::super::testing::{moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -61,13 +61,8 @@ mod tests {
             predicate.check(&Moment {
                 at: Duration::from_secs(seconds),
                 host,
-                life: 1,
-                status: &status,
                 applied_index,
-                history: &[],
-                voters: &[],
-                state: None,
-                health: &health,
+                ..moment(&status, &health)
             })
         };
         assert_eq!(seen("c", 5, 11), Ok(()));
@@ -91,14 +86,8 @@ mod tests {
             status.voters = (1..3).map(NodeId).collect();
             predicate.check(&Moment {
                 at: Duration::from_millis(ms),
-                host: "a",
-                life: 1,
-                status: &status,
                 applied_index,
-                history: &[],
-                voters: &[],
-                state: None,
-                health: &health,
+                ..moment(&status, &health)
             })
         };
         assert_eq!(seen(5, 20_001), Ok(()));

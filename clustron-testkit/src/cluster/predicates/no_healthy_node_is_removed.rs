@@ -46,7 +46,7 @@ impl Predicate for NoHealthyNodeIsRemoved {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{status, view_of_one};
+    use super::super::testing::{moment, status, view_of_one};
     use super::*;
     use crate::cluster::Health;
 
@@ -56,13 +56,8 @@ mod tests {
         NoHealthyNodeIsRemoved::default().check(&Moment {
             at: Duration::from_secs(100),
             host: "b",
-            life: 1,
-            status: &status,
             applied_index: 9,
-            history: &[],
-            voters: &[],
-            state: None,
-            health,
+            ..moment(&status, health)
         })
     }
 

@@ -34,22 +34,12 @@ impl Predicate for OneActivationPerEpoch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{activation, status};
+    use super::super::testing::{activation, moment, status};
     use super::*;
     use crate::cluster::Health;
 
     fn seen(predicate: &mut OneActivationPerEpoch, history: &[Activation]) -> Result<(), String> {
-        predicate.check(&Moment {
-            at: std::time::Duration::ZERO,
-            host: "a",
-            life: 1,
-            status: &status(1),
-            applied_index: 0,
-            history,
-            voters: &[],
-            state: None,
-            health: &Health::default(),
-        })
+        predicate.check(&Moment { history, ..moment(&status(1), &Health::default()) })
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Predicate for OneClusterId {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{cluster_id, status};
+    use super::super::testing::{cluster_id, moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -41,17 +41,7 @@ mod tests {
         let mut status = status(1);
         status.cluster = Some(cluster_id(cluster));
         status.voters = (1..4).map(NodeId).collect();
-        predicate.check(&Moment {
-            at: std::time::Duration::ZERO,
-            host: "a",
-            life: 1,
-            status: &status,
-            applied_index: 0,
-            history: &[],
-            voters: &[],
-            state: None,
-            health,
-        })
+        predicate.check(&moment(&status, health))
     }
 
     #[test]

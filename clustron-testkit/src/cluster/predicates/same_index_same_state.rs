@@ -31,7 +31,7 @@ impl Predicate for SameIndexSameState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::status;
+    use super::super::testing::{moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -39,17 +39,7 @@ mod tests {
     fn two_states_at_one_index_are_caught() {
         let mut predicate = SameIndexSameState::default();
         let mut seen = |host, state| {
-            predicate.check(&Moment {
-                at: std::time::Duration::ZERO,
-                host,
-                life: 1,
-                status: &status(1),
-                applied_index: 0,
-                history: &[],
-                voters: &[],
-                state,
-                health: &Health::default(),
-            })
+            predicate.check(&Moment { host, state, ..moment(&status(1), &Health::default()) })
         };
         assert_eq!(seen("a", Some((5, 77))), Ok(()));
         assert_eq!(seen("b", Some((5, 77))), Ok(()));

@@ -33,7 +33,7 @@ impl Predicate for SameVersionSameView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{status, view_of_one};
+    use super::super::testing::{moment, status, view_of_one};
     use super::*;
     use crate::cluster::Health;
 
@@ -47,17 +47,7 @@ mod tests {
         let mut seen = |host, view| {
             let mut status = status(1);
             status.view = view;
-            predicate.check(&Moment {
-                at: std::time::Duration::ZERO,
-                host,
-                life: 1,
-                status: &status,
-                applied_index: 0,
-                history: &[],
-                voters: &[],
-                state: None,
-                health: &Health::default(),
-            })
+            predicate.check(&Moment { host, ..moment(&status, &Health::default()) })
         };
         assert_eq!(seen("a", view("a")), Ok(()));
         assert_eq!(seen("b", view("a")), Ok(()));

@@ -121,7 +121,7 @@ impl Predicate for VotersChangeOneAtATime {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{cluster_id, status};
+    use super::super::testing::{cluster_id, moment, status};
     use super::*;
     use crate::cluster::Health;
 
@@ -142,17 +142,7 @@ mod tests {
                 AgreedVoters { index, groups }
             })
             .collect();
-        predicate.check(&Moment {
-            at: std::time::Duration::ZERO,
-            host: "a",
-            life: 1,
-            status: &status,
-            applied_index: 0,
-            history: &[],
-            voters: &voters,
-            state: None,
-            health: &Health::default(),
-        })
+        predicate.check(&Moment { voters: &voters, ..moment(&status, &Health::default()) })
     }
 
     fn seen(groups: &[&[&[u64]]]) -> Result<(), String> {
