@@ -248,10 +248,7 @@ impl Formation {
                 () = tokio::time::sleep(REJOIN_EVERY) => {}
             }
             if let Err(error) = self.check_view() {
-                // As where the directory of a running node was cloned: two of the same would each
-                // promise what the other does not know.
-                self.control.tasks.fail(&error.to_string());
-                return;
+                return self.end_for_another(&error);
             }
             if self.control.believed_leader().is_some() {
                 heard_at = Instant::now();
@@ -263,14 +260,16 @@ impl Formation {
             let Some(target) = via.take().or_else(|| self.somebody()) else { continue };
             match self.join(target, cluster).await {
                 Ok(next) => via = Some(next).filter(|next| *next != target),
-                // Another process goes on in its place, so this one must not.
-                Err(error @ StartError::OldState(_)) => {
-                    self.control.tasks.fail(&error.to_string());
-                    return;
-                }
+                Err(error @ StartError::OldState(_)) => return self.end_for_another(&error),
                 Err(error) => tracing::warn!(%error, "cannot get back into the cluster"),
             }
         }
+    }
+
+    /// Ends the node, as where its directory was cloned while it ran: another process goes on in
+    /// its place, and two of the same would each promise what the other does not know.
+    fn end_for_another(&self, why: &StartError) {
+        self.control.tasks.fail(&why.to_string());
     }
 
     fn agreed_now(&self) -> Arc<Agreed> {
