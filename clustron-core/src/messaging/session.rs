@@ -261,6 +261,16 @@ async fn write_frames(
     let mut batch = Vec::with_capacity(BATCH_FRAMES);
     let mut out = BytesMut::new();
     while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+        if batch.len() < BATCH_FRAMES {
+            // Whoever else can run now may have something to say, too. A system call for each
+            // frame costs more than anything else that happens to a small one.
+            tokio::task::yield_now().await;
+            while batch.len() < BATCH_FRAMES
+                && let Ok(queued) = frames.try_recv()
+            {
+                batch.push(queued);
+            }
+        }
         for queued in &batch {
             put_frame(&mut out, &queued.frame);
         }
