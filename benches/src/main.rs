@@ -13,6 +13,7 @@ mod failover;
 mod hand_over;
 mod idle;
 mod join;
+mod messages;
 mod node;
 mod nodes;
 mod process;
@@ -31,7 +32,7 @@ use clap::{Parser, Subcommand};
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Failover, hand-over, proposals, joins, idle cost, false alarms and starts of real nodes.
+/// Failover, hand-over, proposals, messages, joins, idle cost, false alarms and starts of real nodes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -51,6 +52,8 @@ enum Command {
     Idle(idle::Arguments),
     /// How much memory a node takes that joins a cluster with a large state, and how long.
     Join(join::Arguments),
+    /// What requests and one-way messages cost, beside a bare TCP connection and NATS.
+    Messages(messages::Arguments),
     /// Commands that three processes acknowledge in a second, in memory and on disk, beside etcd.
     Proposals(proposals::Arguments),
     /// Whether a cluster without faults stays as it is, also on a busy machine.
@@ -60,6 +63,9 @@ enum Command {
     /// Run one node, for the other commands.
     #[command(hide = true)]
     Node(node::Arguments),
+    /// Answer and count messages, for `messages`.
+    #[command(hide = true)]
+    Answer(messages::Answer),
     /// Use up one core until standard input ends.
     #[command(hide = true)]
     Spin,
@@ -94,6 +100,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Proposals(arguments) => with_runtime(proposals::run(&arguments)),
         Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
         Command::Starts(arguments) => starts::run(&arguments),
+        Command::Messages(arguments) => with_runtime(messages::run(&arguments)),
+        Command::Answer(arguments) => with_runtime(messages::answer_until_stdin_ends(arguments)),
         Command::Node(arguments) => with_runtime(node::run(arguments)),
         Command::Tied(tied) => match tied.exec()? {},
         Command::Spin => {

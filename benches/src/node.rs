@@ -141,7 +141,7 @@ impl Teller {
     }
 }
 
-async fn stdin_ends() {
+pub(crate) async fn stdin_ends() {
     let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
     while matches!(stdin.read(&mut buffer).await, Ok(n) if n > 0) {}
 }

@@ -106,7 +106,9 @@ impl Trio {
     ) -> ClusterStatus {
         match self.watcher.wait_for(PATIENCE, wanted).await {
             Some(status) => status,
-            None => panic!("not within {PATIENCE:?}; {:#?}", self.watcher.status()),
+            None => {
+                panic!("not within {PATIENCE:?}; {:#?}\n{}", self.watcher.status(), self.story())
+            }
         }
     }
 
