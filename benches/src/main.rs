@@ -32,7 +32,8 @@ use clap::{Parser, Subcommand};
 /// How long anything that should happen soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Failover, hand-over, proposals, messages, joins, idle cost, false alarms and starts of real nodes.
+/// Failover, hand-over, proposals, messages, joins, idle cost, false alarms and starts of real
+/// nodes.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

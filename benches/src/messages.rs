@@ -1,5 +1,5 @@
-//! What a request and a one-way message cost between two processes, beside a bare TCP connection and
-//! NATS, and what a reader that stands still does to the sender.
+//! What a request and a one-way message cost between two processes, beside a bare TCP connection
+//! and NATS, and what a reader that stands still does to the sender.
 
 mod answer;
 mod bare;
@@ -33,7 +33,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=65_536))]
     bytes: u32,
     /// How many requests are made in a round, one after the other.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    #[arg(long, default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
     /// For how long one-way messages are sent in a round.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]

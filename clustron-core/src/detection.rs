@@ -205,12 +205,12 @@ impl Driver {
             let (revision, metadata) = (node.revision, Arc::new(node.metadata()));
             self.handle(Input::Describe { revision, metadata });
         }
-        let voters = self.control.voters();
+        let voter_groups = self.control.voter_groups();
         for record in agreed.view.nodes() {
             let id = record.info.id;
             if agreed.view.is_alive(id) {
                 self.messenger.learn_address(id, &record.info.addr);
-            } else if voters.contains(&id) {
+            } else if voter_groups.may_need(id) {
                 // It may live after all, and its very vote be needed.
                 self.messenger.hang_up(id);
             } else {

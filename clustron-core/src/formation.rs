@@ -231,7 +231,7 @@ impl Formation {
     /// while it was founded.
     fn never_comes(&self, cluster: ClusterId) -> bool {
         self.agreed_now().cluster.is_none()
-            && self.lock().never_comes(cluster, &self.control.voter_groups())
+            && self.lock().never_comes(cluster, self.control.voter_groups().logged())
     }
 
     /// Brings the node back in whenever the others have put it out although it lives. Whoever is

@@ -96,6 +96,7 @@ mod time;
 mod tolerance;
 mod transport;
 mod view;
+mod voter_groups;
 mod voters;
 mod why;
 

@@ -11,7 +11,6 @@ use crate::identity::{ClusterId, Epoch, Metadata, NodeId, NodeInfo};
 use crate::membership::PeerState;
 use crate::outlook::{Outlook, Suspicions};
 use crate::roles;
-use crate::tolerance;
 use crate::view::{Activation, NodeState, View};
 
 /// How often the status is looked at without a change that announces itself: a leader's silence
@@ -31,11 +30,12 @@ pub struct ClusterStatus {
     pub cluster: Option<ClusterId>,
     /// The agreed list of nodes as applied here.
     pub view: View,
-    /// Who votes on the control log.
+    /// Who is agreed to vote on the control log: while some replace others, both.
     pub voters: BTreeSet<NodeId>,
     /// How many more voters may fail, as things stand, before nothing can be decided and there is
-    /// no leader. Voters that are suspected or gone count as failed already. With two voters, as
-    /// with one, it is 0: see [`Role::Witness`](crate::Role::Witness).
+    /// no leader. Voters that are suspected or gone count as failed already, and those that are
+    /// being replaced count until that is agreed. With two voters, as with one, it is 0: see
+    /// [`Role::Witness`](crate::Role::Witness).
     pub tolerates: usize,
     /// Who follows the control log without a vote. Empty at a node that does not follow the log.
     pub learners: BTreeSet<NodeId>,
@@ -182,13 +182,14 @@ fn status(control: &Control, suspicions: &Suspicions) -> ClusterStatus {
     let seen = suspicions.iter().filter(|(_, it)| it.state != PeerState::Left);
     let seen = seen.filter(|_| roles::sees_suspicions(&node.roles));
     let suspected: BTreeMap<_, _> = seen.map(|(id, it)| (*id, it.why.clone())).collect();
+    let voter_groups = control.voter_groups();
     let live = |id: NodeId| agreed.view.is_alive(id) && !suspicions.contains_key(&id);
     ClusterStatus {
         node,
         cluster: agreed.cluster,
         view: agreed.view.clone(),
-        voters: control.voters(),
-        tolerates: tolerance::tolerates(&control.voter_groups(), live),
+        voters: voter_groups.voters(),
+        tolerates: voter_groups.tolerates(live),
         learners: control.learners(),
         attached: control.following().and_then(|following| following.attached()),
         leader: control.believed_leader(),

@@ -15,12 +15,15 @@ pub(crate) const TWO_VOTERS: &str = "the cluster has two voters: if either is lo
 
 /// How many more of the voters may fail while the rest still decide, given who is live. Each group
 /// needs a majority of its own.
-pub(crate) fn tolerates(groups: &[BTreeSet<NodeId>], is_live: impl Fn(NodeId) -> bool) -> usize {
+pub(crate) fn tolerates<'a>(
+    groups: impl IntoIterator<Item = &'a BTreeSet<NodeId>>,
+    is_live: impl Fn(NodeId) -> bool,
+) -> usize {
     let spare = |group: &BTreeSet<NodeId>| {
         let live = group.iter().filter(|id| is_live(**id)).count();
         live.saturating_sub(group.len() / 2 + 1)
     };
-    groups.iter().map(spare).min().unwrap_or(0)
+    groups.into_iter().map(spare).min().unwrap_or(0)
 }
 
 /// Notices that a group has come to rest with two voters, once each time.

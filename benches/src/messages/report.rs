@@ -13,8 +13,8 @@ const TO_BARE_MAX: f64 = 1.3;
 /// Ours must bring so many times as many one-way messages as NATS.
 const TO_NATS_MIN: f64 = 1.0;
 
-/// What a sender may hold for one that stands still: the queue of a connection, twice, since a frame
-/// is copied for the system, and what the allocator makes of it.
+/// What a sender may hold for one that stands still: the queue of a connection, twice, since a
+/// frame is copied for the system, and what the allocator makes of it.
 const HELD_MIB_MAX: f64 = 64.0;
 
 /// While a node stands still, requests to another may take so many times as long. A timed-out one

@@ -11,27 +11,27 @@ use super::{Control, rpc};
 use crate::election::Input;
 use crate::identity::{NodeId, NodeInfo};
 use crate::messaging::Lane;
+use crate::voter_groups::VoterGroups;
 
 /// How often, and how long, a leaving node asks whether it still votes.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const ASK_DEADLINE: Duration = Duration::from_millis(500);
 
 impl Control {
+    /// Who is agreed to vote.
     pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
-        match &self.following {
-            Some(following) => following.voters(),
-            None => self.raft.metrics().borrow().membership_config.voter_ids().collect(),
-        }
+        self.voter_groups().voters()
     }
 
-    /// Who votes, by the groups that each have to agree: two while one replaces the other.
-    pub(crate) fn voter_groups(&self) -> Vec<BTreeSet<NodeId>> {
+    pub(crate) fn voter_groups(&self) -> VoterGroups {
+        if let Some(following) = &self.following {
+            return following.voter_groups();
+        }
+        // Looked at first, since what is agreed was in the log before.
+        let agreed = self.applied_groups.borrow().clone();
         let metrics = self.raft.metrics();
         let membership = metrics.borrow().membership_config.clone();
-        match &self.following {
-            Some(following) => vec![following.voters()],
-            None => membership.membership().get_joint_config().clone(),
-        }
+        VoterGroups::new(agreed, membership.membership().get_joint_config().clone())
     }
 
     /// Who follows the log without a vote, as far as the log has told this node.

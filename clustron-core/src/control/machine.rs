@@ -32,6 +32,7 @@ use super::types::{
 };
 use crate::data_dir::{DataDirError, DiskBug};
 use crate::tasks::Tasks;
+use crate::voter_groups::Groups;
 
 use absent::{Absent, AbsentModules, Keep};
 pub(crate) use builder::Builder;
@@ -57,22 +58,24 @@ pub(crate) struct Machine {
     encoded: (SnapshotMeta, Weak<Pieces>),
     /// Where snapshots survive the process, if they are to.
     file: Option<SnapshotFile>,
-    /// Shows the agreed state to the rest of the node after every change of it.
-    shown: watch::Sender<Arc<Agreed>>,
-    /// Shows how far this node has applied the log.
-    applied_index: watch::Sender<u64>,
+    shown: Shown,
+}
+
+/// Shows what is applied to the rest of the node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown {
+    /// The agreed state, after every change of it.
+    pub(crate) agreed: watch::Sender<Arc<Agreed>>,
+    /// Up to which place of the log.
+    pub(crate) applied: watch::Sender<u64>,
+    /// Who votes by that.
+    pub(crate) voters: watch::Sender<Groups>,
 }
 
 impl Machine {
     /// One that has applied nothing. A node that `votes`, or may come to, keeps the states of
     /// modules that do not run here for those that ask it for a snapshot.
-    pub(crate) fn new(
-        modules: Arc<Modules>,
-        votes: bool,
-        tasks: Tasks,
-        shown: watch::Sender<Arc<Agreed>>,
-        applied_index: watch::Sender<u64>,
-    ) -> Self {
+    pub(crate) fn new(modules: Arc<Modules>, votes: bool, tasks: Tasks, shown: Shown) -> Self {
         // A node that starts over under a new identity has an empty log, and applies it anew.
         modules.values().for_each(|module| module.beginning(0)());
         Self {
@@ -87,7 +90,6 @@ impl Machine {
             encoded: Default::default(),
             file: None,
             shown,
-            applied_index,
         }
     }
 
@@ -118,7 +120,7 @@ impl Machine {
                 tracing::warn!(%loss, "the cluster goes on under a new id");
             }
             let response = self.agreed.apply(index, command);
-            self.shown.send_replace(Arc::new(self.agreed.clone()));
+            self.shown.agreed.send_replace(Arc::new(self.agreed.clone()));
             return response;
         };
         let (index, mut touched) = (self.agreed.index_of(index), BTreeSet::new());
@@ -185,13 +187,14 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 EntryPayload::Blank => Response::Done,
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    self.show_voters();
                     Response::Done
                 }
                 EntryPayload::Normal(command) => self.apply_command(entry.log_id.index, command),
             });
         }
         if let Some(applied) = self.applied {
-            self.applied_index.send_replace(applied.index);
+            self.shown.applied.send_replace(applied.index);
             // What panicked may be half applied here and whole elsewhere, or be applied after a
             // start from disk: nobody is told that it was refused.
             if self.tasks.panicked().is_some() {
@@ -368,15 +371,20 @@ impl Machine {
         Ok(())
     }
 
+    fn show_voters(&self) {
+        self.shown.voters.send_replace(self.membership.membership().get_joint_config().clone());
+    }
+
     /// Puts what was read in place.
     fn put(&mut self, meta: SnapshotMeta, states: States) {
         states.restored.into_iter().for_each(|put| put());
         (self.agreed, self.absent) = (states.agreed, states.absent);
         (self.applied, self.membership) = (meta.last_log_id, meta.last_membership);
         self.told = self.told.max(meta.last_log_id);
+        self.show_voters();
         let index = meta.last_log_id.map_or(0, |id| id.index);
-        self.shown.send_replace(Arc::new(self.agreed.clone()));
-        self.applied_index.send_replace(index);
+        self.shown.agreed.send_replace(Arc::new(self.agreed.clone()));
+        self.shown.applied.send_replace(index);
     }
 }
 

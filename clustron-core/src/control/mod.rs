@@ -55,8 +55,8 @@ pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
 use log_store::Log;
 pub(crate) use loss::LOSSES_MAX;
-use machine::Machine;
 pub(crate) use machine::Modules;
+use machine::{Machine, Shown};
 use network::{Answers, Peers};
 use permit::Permit;
 pub use propose::ProposeError;
@@ -89,6 +89,7 @@ use crate::metrics::CoreMetrics;
 use crate::outlook::Outlook;
 use crate::tasks::Tasks;
 use crate::time::Clock;
+use crate::voter_groups::Groups;
 use crate::voters::{self, Goal};
 
 /// Requests of other nodes' cores that may wait here at the same time, besides the commands of
@@ -110,6 +111,7 @@ pub(crate) struct Control {
     agreed: watch::Receiver<Arc<Agreed>>,
     /// How far this node has applied the log, by Raft's own count: see [`loss`].
     log_applied: watch::Receiver<u64>,
+    applied_groups: watch::Receiver<Groups>,
     /// The epoch in which this node leads, from its own activation until it may no longer.
     leading: watch::Sender<Option<Epoch>>,
     pub(crate) outlook: Outlook,
@@ -182,19 +184,19 @@ impl Control {
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
         let (Storage { log, snapshots }, permit) = (storage, Permit::default());
-        let agreed_tx = watch::Sender::new(Arc::<Agreed>::default());
-        let applied_tx = watch::Sender::new(0);
-        let (agreed, log_applied) = (agreed_tx.subscribe(), applied_tx.subscribe());
+        let shown = Shown::default();
+        let (agreed, log_applied) = (shown.agreed.subscribe(), shown.applied.subscribe());
+        let applied_groups = shown.voters.subscribe();
         let leading = watch::Sender::new(None);
         let watched = (log_applied.clone(), leading.subscribe());
         let (seed, known) = (chance.seed(), answers.clone());
         let recency = Recency::new(local.id, clock.clone(), seed, known, watched.0, watched.1);
         // Raft stays idle then: nobody calls it and nobody hears of it.
         let following = (!local.node().follows_log())
-            .then(|| Arc::new(Following::new(agreed_tx.clone(), applied_tx.clone())));
+            .then(|| Arc::new(Following::new(shown.agreed.clone(), shown.applied.clone())));
         let receiving = Receiving::new(snapshots.as_ref().map(|file| file.data().clone()));
         let (votes, all) = (local.may_vote, modules.clone());
-        let mut machine = Machine::new(all, votes, tasks.clone(), agreed_tx, applied_tx);
+        let mut machine = Machine::new(all, votes, tasks.clone(), shown);
         if let Some(file) = snapshots {
             // On the heap, or the start of every node would carry it along.
             machine = Box::pin(machine.open(file.clone())).await?;
@@ -249,6 +251,7 @@ impl Control {
             following,
             agreed,
             log_applied,
+            applied_groups,
             leading,
             outlook,
             missed: watch::Sender::default(),
@@ -359,7 +362,8 @@ impl Control {
     /// Waits for the next change of Raft's own leadership or group, or of what stands in its place.
     pub(crate) fn raft_changes(&self) -> RaftChanges {
         let told = self.following.as_ref().map(|following| following.changes());
-        RaftChanges { raft: self.raft.server_metrics(), told }
+        let (raft, applied) = (self.raft.server_metrics(), self.applied_groups.clone());
+        RaftChanges { raft, applied, told }
     }
 
     /// Ends Raft. The tasks end with their owner.
@@ -406,6 +410,7 @@ impl Control {
 /// See [`Control::raft_changes`].
 pub(crate) struct RaftChanges {
     raft: watch::Receiver<openraft::metrics::RaftServerMetrics<NodeId, types::RaftNode>>,
+    applied: watch::Receiver<Groups>,
     told: Option<watch::Receiver<Option<Told>>>,
 }
 
@@ -414,7 +419,11 @@ impl RaftChanges {
         // After the end there is nothing more to see.
         let ended = match &mut self.told {
             Some(told) => told.changed().await.is_err(),
-            None => self.raft.changed().await.is_err(),
+            None => tokio::select! {
+                biased;
+                changed = self.raft.changed() => changed.is_err(),
+                changed = self.applied.changed() => changed.is_err(),
+            },
         };
         if ended {
             std::future::pending::<()>().await;

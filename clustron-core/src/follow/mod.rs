@@ -21,8 +21,6 @@ mod page;
 mod serve;
 mod told;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 pub(crate) use observer::Observer;
@@ -30,8 +28,9 @@ use page::{Cursor, Page};
 pub(crate) use serve::serve;
 pub(crate) use told::{Following, Told};
 
-use crate::identity::{ClusterId, Epoch, NodeId};
+use crate::identity::{ClusterId, Epoch};
 use crate::messaging::{Message, Request};
+use crate::voter_groups::VoterGroups;
 
 /// What is there that I do not know yet?
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,7 +38,7 @@ struct Follow {
     cluster: ClusterId,
     cursor: Cursor,
     leader: Option<Epoch>,
-    voters: BTreeSet<NodeId>,
+    voter_groups: VoterGroups,
     /// How long to wait for something newer, in milliseconds; the member waits a second at most.
     hold_ms: u32,
 }
@@ -70,5 +69,5 @@ struct News {
     applied: u64,
     /// The epoch of the leader in which the member believes.
     leader: Option<Epoch>,
-    voters: BTreeSet<NodeId>,
+    voter_groups: VoterGroups,
 }

@@ -14,13 +14,11 @@ use super::{Follow, Followed, Following, News};
 use crate::control::Control;
 use crate::identity::{ClusterId, Epoch, NodeId};
 use crate::messaging::{Lane, Messenger};
+use crate::voter_groups::VoterGroups;
 
 /// The least time between two requests, so that a burst of changes comes in one answer and a member
 /// that answers at once is not asked without end.
 const GAP: Duration = Duration::from_millis(10);
-
-/// More voters than any group has, also while one replaces another.
-const VOTERS_MAX: usize = 64;
 
 /// Keeps a node that does not follow the control log told of the view and the leader.
 pub(crate) struct Observer {
@@ -38,7 +36,7 @@ pub(crate) struct Observer {
     found: BTreeSet<NodeId>,
     copy: Copy,
     leader: Option<Epoch>,
-    voters: BTreeSet<NodeId>,
+    voter_groups: VoterGroups,
 }
 
 impl Observer {
@@ -60,7 +58,7 @@ impl Observer {
             found: BTreeSet::new(),
             copy: Copy::default(),
             leader: None,
-            voters: BTreeSet::new(),
+            voter_groups: VoterGroups::default(),
             control,
         }
     }
@@ -115,7 +113,7 @@ impl Observer {
             cluster,
             cursor: self.copy.cursor(),
             leader: self.leader,
-            voters: self.voters.clone(),
+            voter_groups: self.voter_groups.clone(),
             hold_ms: u32::try_from(hold.as_millis()).unwrap_or(u32::MAX),
         };
         let silence = self.control.timing.leader_silence;
@@ -125,7 +123,7 @@ impl Observer {
         let asked = self.messenger.request(member, Lane::Control, &request, deadline).await;
         let now = self.started.elapsed();
         match asked {
-            Ok(Followed::News(news)) if news.voters.len() <= VOTERS_MAX => {
+            Ok(Followed::News(news)) if news.voter_groups.is_bounded() => {
                 let knows_more = news.version >= self.copy.cursor().since;
                 self.attachment.answered(now, knows_more && news.leader.is_some());
                 if knows_more {
@@ -155,9 +153,9 @@ impl Observer {
             self.found.clear();
             self.following.show(now);
         }
-        (self.leader, self.voters) = (news.leader, news.voters.clone());
+        (self.leader, self.voter_groups) = (news.leader, news.voter_groups.clone());
         let until = Instant::now() + self.hold + self.control.timing.leader_silence;
-        let told = Told { by, until, leader: news.leader, voters: news.voters };
+        let told = Told { by, until, leader: news.leader, voter_groups: news.voter_groups };
         self.following.tell(told, news.applied);
     }
 

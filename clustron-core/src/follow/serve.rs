@@ -55,11 +55,11 @@ async fn hang_on(
             version: agreed.view.version(),
             applied: control.applied_index(),
             leader: control.believed_leader().map(|leader| leader.epoch),
-            voters: control.voters(),
+            voter_groups: control.voter_groups(),
         };
         let is_news = news.page.is_news(request.cursor)
             || news.leader != request.leader
-            || news.voters != request.voters;
+            || news.voter_groups != request.voter_groups;
         if is_news || Instant::now() >= until {
             return news;
         }

@@ -1,14 +1,15 @@
 //! What an observer was last told, and for how long that counts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::control::Agreed;
+
 use crate::identity::{Epoch, NodeId};
 use crate::view::Activation;
+use crate::voter_groups::VoterGroups;
 
 /// The last answer of a member.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub(crate) struct Told {
     /// From then on it is too old to believe in its leader.
     pub(super) until: Instant,
     pub(super) leader: Option<Epoch>,
-    pub(super) voters: BTreeSet<NodeId>,
+    pub(super) voter_groups: VoterGroups,
 }
 
 /// What stands in the place of the control log on a node that does not follow it.
@@ -66,8 +67,8 @@ impl Following {
     }
 
     /// Who votes, by the last answer, however old.
-    pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
-        self.told.borrow().as_ref().map(|told| told.voters.clone()).unwrap_or_default()
+    pub(crate) fn voter_groups(&self) -> VoterGroups {
+        self.told.borrow().as_ref().map(|told| told.voter_groups.clone()).unwrap_or_default()
     }
 
     /// The member that this node hangs on to, while its last answer counts.

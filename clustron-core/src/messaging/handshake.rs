@@ -25,7 +25,7 @@ use crate::identity::{ClusterId, ClusterName, NodeId, NodeInfo};
 use crate::transport::Stream;
 
 /// The version of everything after the preamble.
-pub(crate) const PROTOCOL_VERSION: u8 = 4;
+pub(crate) const PROTOCOL_VERSION: u8 = 5;
 
 const MAGIC: &[u8; 7] = b"CLUSTRN";
 

@@ -11,6 +11,7 @@
 
 mod churn;
 mod disks;
+mod successions;
 mod tally;
 
 pub use tally::{Tally, TallyModule};
@@ -64,7 +65,7 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 9] {
+pub fn all() -> [Scenario; 10] {
     [
         Scenario {
             name: "tally-3",
@@ -97,6 +98,12 @@ pub fn all() -> [Scenario; 9] {
             about: "two of five nodes are lost for good at once, and others come in their places",
             on_disk: false,
             run: churn::run,
+        },
+        Scenario {
+            name: "successions",
+            about: "three nodes are replaced one by one, each as soon as somebody says that it may",
+            on_disk: false,
+            run: successions::run,
         },
         Scenario {
             name: "healthy-stay-3",

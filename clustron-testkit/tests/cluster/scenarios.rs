@@ -45,6 +45,11 @@ fn nodes_that_come_and_go_two_at_once_cost_no_vote() {
 }
 
 #[test]
+fn what_is_said_to_be_tolerated_is_survived() {
+    holds("successions", seeds(8));
+}
+
+#[test]
 fn nobody_who_is_well_is_put_out() {
     holds("healthy-stay-3", seeds(4));
     holds("healthy-stay", seeds(4));

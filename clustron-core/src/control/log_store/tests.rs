@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use clustron_wal::SimDisk;
 use openraft::CommittedLeaderId;
-use tokio::sync::watch;
 
 use super::super::log_disk::LogDisk;
-use super::super::machine::{Machine, Modules};
+use super::super::machine::{Machine, Modules, Shown};
 use super::super::snapshot::SnapshotWriter;
 use super::super::snapshot_file::SnapshotFile;
 use super::super::state::Agreed;
@@ -47,9 +46,8 @@ async fn restarted_behind_a_snapshot(term: u64, index: u64) -> (u64, u64) {
         local.id = data.identity().node;
         let file = SnapshotFile::new(data.clone());
         let log = Log::open(&data, &Arc::new(local)).await.unwrap().behind(file.saved());
-        let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
         let modules = Arc::new(Modules::new());
-        let machine = Machine::new(modules, true, Tasks::default(), shown, applied);
+        let machine = Machine::new(modules, true, Tasks::default(), Shown::default());
         let machine = machine.open(file).await.unwrap();
         log.go_on_behind(machine.snapshot_end().unwrap()).await.unwrap();
         log.end().index

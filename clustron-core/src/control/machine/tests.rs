@@ -107,8 +107,7 @@ impl Node {
 }
 
 fn machine(modules: Modules, votes: bool, tasks: &Tasks) -> Machine {
-    let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
-    Machine::new(Arc::new(modules), votes, tasks.clone(), shown, applied)
+    Machine::new(Arc::new(modules), votes, tasks.clone(), Shown::default())
 }
 
 fn log_id(index: u64) -> LogId {

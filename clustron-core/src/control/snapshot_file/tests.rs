@@ -11,11 +11,10 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use openraft::{CommittedLeaderId, LogId};
-use tokio::sync::watch;
 
 use super::super::Storage;
 use super::super::content::{Content, PiecesWriter};
-use super::super::machine::{Machine, Modules};
+use super::super::machine::{Machine, Modules, Shown};
 use super::super::snapshot::SnapshotWriter;
 use super::super::types::{Raft, RaftNode, Snapshot, TypeConfig, Vote};
 use super::*;
@@ -134,9 +133,8 @@ async fn the_log_gives_nothing_up_before_the_snapshot_that_stands_for_it_is_dura
     let data = data(Arc::new(Gated { disk: disk.clone(), gate: Mutex::new(gate) }));
     let local = Arc::new(Local::of_test(ClusterName::new("orders").unwrap()));
     let Storage { log, snapshots } = Storage::open(&data, &local).await.unwrap();
-    let (shown, applied) = (watch::Sender::default(), watch::Sender::default());
     let modules = Arc::<Modules>::default();
-    let machine = Machine::new(modules, true, Tasks::default(), shown, applied);
+    let machine = Machine::new(modules, true, Tasks::default(), Shown::default());
     let machine = machine.open(snapshots.unwrap()).await.unwrap();
     let config = openraft::Config { enable_elect: false, ..Default::default() };
     let config = Arc::new(config.validate().unwrap());

@@ -167,10 +167,10 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"CLUSTRN\x09").await.unwrap();
     let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
-    assert!(matches!(error, HandshakeError::Version { ours: 4, theirs: 9 }), "{error}");
+    assert!(matches!(error, HandshakeError::Version { ours: 5, theirs: 9 }), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"CLUSTRN\x04");
+    assert_eq!(told, b"CLUSTRN\x05");
 
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
