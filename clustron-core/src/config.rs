@@ -121,40 +121,40 @@ impl Timing {
         }
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn problems(&self, found: &mut Vec<ConfigError>) {
         let ms = Duration::from_millis(1);
         let floors = [
             ("heartbeat_interval", self.heartbeat_interval, 10 * ms, "at least 10 ms"),
             (
                 "leader_lease",
                 self.leader_lease,
-                2 * self.heartbeat_interval,
+                self.heartbeat_interval.saturating_mul(2),
                 "at least twice heartbeat_interval",
             ),
             (
                 "leader_silence",
                 self.leader_silence,
-                2 * self.leader_lease,
+                self.leader_lease.saturating_mul(2),
                 "at least twice leader_lease",
             ),
             ("connect_timeout", self.connect_timeout, 10 * ms, "at least 10 ms"),
             (
                 "request_deadline",
                 self.request_deadline,
-                2 * self.leader_lease,
+                self.leader_lease.saturating_mul(2),
                 "at least twice leader_lease",
             ),
             (
                 "formation_timeout",
                 self.formation_timeout,
-                2 * self.leader_silence,
+                self.leader_silence.saturating_mul(2),
                 "at least twice leader_silence",
             ),
         ];
         for (key, value, floor, rule) in floors {
             if value < floor {
                 let allowed = format!("must be {rule}, that is {floor:?}");
-                return Err(ConfigError::value(key, format!("{value:?}"), allowed));
+                found.push(ConfigError::value(key, format!("{value:?}"), allowed));
             }
         }
         let most = Duration::from_secs(60);
@@ -162,10 +162,9 @@ impl Timing {
             [("leader_lease", self.leader_lease), ("view_stable_after", self.view_stable_after)]
         {
             if value > most {
-                return Err(ConfigError::value(key, format!("{value:?}"), "must be at most 60 s"));
+                found.push(ConfigError::value(key, format!("{value:?}"), "must be at most 60 s"));
             }
         }
-        Ok(())
     }
 }
 
@@ -278,62 +277,71 @@ impl Config {
     /// # Errors
     /// The first value that cannot be used, with what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Checks every value, and gives each that cannot be used, with what is allowed. Of the names,
+    /// roles and tags, and of the seeds, only the first.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let mut found = vec![];
         if let Some(name) = &self.name {
-            NodeName::new(name.clone())?;
+            found.extend(NodeName::new(name.clone()).err().map(ConfigError::from));
         }
         for (key, addr) in [("listen", Some(&self.listen)), ("advertise", self.advertise.as_ref())]
         {
             if let Some(addr) = addr {
-                check_addr(key, addr)?;
+                found.extend(check_addr(key, addr).err());
             }
         }
-        for seed in &self.seeds {
-            check_addr("seeds", seed)?;
-        }
-        check_metadata(&self.roles, &self.tags)?;
-        if !roles::votes(&self.roles) && self.others() == 0 {
+        found.extend(self.seeds.iter().find_map(|seed| check_addr("seeds", seed).err()));
+        let metadata = check_metadata(&self.roles, &self.tags);
+        let described = metadata.is_ok();
+        found.extend(metadata.err().map(ConfigError::from));
+        if described && !roles::votes(&self.roles) && self.others() == 0 {
             let allowed =
                 "a node that is no member founds no cluster: name at least one other node";
-            return Err(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
+            found.push(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
         }
         if !(100..=1_000_000).contains(&self.snapshot_entries) {
             let allowed = "must be from 100 to 1000000";
-            return Err(ConfigError::value("snapshot_entries", self.snapshot_entries, allowed));
+            found.push(ConfigError::value("snapshot_entries", self.snapshot_entries, allowed));
         }
         if let Some(dir) = &self.data_dir
+            && described
             && !roles::follows_log(&self.roles)
         {
             let allowed = "a node with these roles keeps no part of the control log: leave it out";
-            return Err(ConfigError::value("data_dir", dir.display(), allowed));
+            found.push(ConfigError::value("data_dir", dir.display(), allowed));
         }
         if !matches!(self.voters_max, 1 | 3 | 5 | 7) {
-            return Err(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
+            found.push(ConfigError::value("voters_max", self.voters_max, "must be 1, 3, 5 or 7"));
         }
         if !matches!(self.voters_min, 1 | 3 | 5 | 7) || self.voters_min > self.voters_max {
             let most = self.voters_max;
             let allowed = format!("must be 1, 3, 5 or 7, and at most voters_max, that is {most}");
-            return Err(ConfigError::value("voters_min", self.voters_min, allowed));
+            found.push(ConfigError::value("voters_min", self.voters_min, allowed));
         }
         if !(2 << 20..=16 << 20).contains(&self.frame_bytes_max) {
             let allowed = "must be from 2097152 (2 MiB) to 16777216 (16 MiB)";
-            return Err(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
+            found.push(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
         }
         if !(METRICS_INTERVAL_MIN..=METRICS_INTERVAL_MAX).contains(&self.metrics_interval) {
             let value = format!("{:?}", self.metrics_interval);
             let allowed = "must be from 100 ms to 1 h";
-            return Err(ConfigError::value("metrics_interval", value, allowed));
+            found.push(ConfigError::value("metrics_interval", value, allowed));
         }
         match self.expect {
-            Some(0) => return Err(ConfigError::value("expect", 0, "must be at least 1")),
+            Some(0) => found.push(ConfigError::value("expect", 0, "must be at least 1")),
             Some(1) if self.others() > 0 && roles::votes(&self.roles) => {
                 let allowed = "with seeds it must be at least 2, or several nodes started together \
                                would each found a cluster of their own";
-                return Err(ConfigError::value("expect", 1, allowed));
+                found.push(ConfigError::value("expect", 1, allowed));
             }
             Some(_) | None => {}
         }
-        self.timing.check()?;
-        Ok(self.membership.check()?)
+        self.timing.problems(&mut found);
+        found.extend(self.membership.problems().into_iter().map(ConfigError::from));
+        found
     }
 
     /// What the group of voters should be.
@@ -434,6 +442,32 @@ mod tests {
             let error = config.check().unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(value), "{error}");
         }
+    }
+
+    #[test]
+    fn all_that_cannot_be_used_is_found_at_once() {
+        let mut config = Config { listen: "nowhere".into(), voters_max: 4, ..Config::default() };
+        config.timing.connect_timeout = Duration::ZERO;
+        config.membership.probe_timeout = Duration::ZERO;
+        config.membership.observers = 9;
+        let found: Vec<String> = config.problems().iter().map(ConfigError::to_string).collect();
+        let keys = ["listen", "voters_max", "connect_timeout", "membership.probe_timeout"];
+        assert_eq!(found.len(), 5, "{found:?}");
+        for (found, key) in found.iter().zip(keys) {
+            assert!(found.starts_with(&format!("{key} is ")), "{found}");
+        }
+        assert_eq!(config.check().unwrap_err().to_string(), found[0]);
+    }
+
+    #[test]
+    fn durations_without_end_are_refused_and_nothing_overflows() {
+        let mut config = Config::default();
+        config.timing.heartbeat_interval = Duration::MAX;
+        config.timing.leader_lease = Duration::MAX;
+        config.timing.leader_silence = Duration::MAX;
+        config.membership.probe_interval = Duration::MAX;
+        config.membership.suspicion_timeout = Duration::MAX;
+        assert!(config.check().is_err());
     }
 
     #[test]

@@ -152,70 +152,91 @@ impl MembershipConfig {
 
     /// Whether every value, and every pair of values, makes sense. Names the first that does not.
     pub fn check(&self) -> Result<(), InvalidMembershipConfig> {
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that does not make sense, in the order in which [`check`](Self::check) looks.
+    pub fn problems(&self) -> Vec<InvalidMembershipConfig> {
+        let mut found = vec![];
+        let mut require = |field, value: &dyn Debug, fits: bool, allowed: &dyn Fn() -> String| {
+            if !fits {
+                let value = format!("{value:?}");
+                found.push(InvalidMembershipConfig { field, value, allowed: allowed() });
+            }
+        };
         let ms = Duration::from_millis;
         let doubt = self.suspicion_timeout;
         let up_to_doubt = |low: &str| format!("{low} to suspicion_timeout ({doubt:?})");
 
         let interval = self.probe_interval;
-        require("probe_interval", interval, (ms(10)..=ms(60_000)).contains(&interval), || {
+        require("probe_interval", &interval, (ms(10)..=ms(60_000)).contains(&interval), &|| {
             "10ms to 60s".into()
-        })?;
+        });
         let timeout = self.probe_timeout;
-        require("probe_timeout", timeout, timeout >= ms(1) && timeout < interval, || {
+        require("probe_timeout", &timeout, timeout >= ms(1) && timeout < interval, &|| {
             format!("at least 1ms and below probe_interval ({interval:?})")
-        })?;
-        require("indirect_probes", self.indirect_probes, self.indirect_probes <= 16, || {
+        });
+        require("indirect_probes", &self.indirect_probes, self.indirect_probes <= 16, &|| {
             "0 to 16".into()
-        })?;
-        require("suspicion_timeout", doubt, doubt >= interval * 2 && doubt <= ms(600_000), || {
-            format!("two probe_intervals ({:?}) to 600s", interval * 2)
-        })?;
+        });
+        require(
+            "suspicion_timeout",
+            &doubt,
+            doubt >= interval.saturating_mul(2) && doubt <= ms(600_000),
+            &|| format!("two probe_intervals ({:?}) to 600s", interval.saturating_mul(2)),
+        );
         let longest = self.suspicion_timeout_max;
-        require("suspicion_timeout_max", longest, (doubt..=doubt * 10).contains(&longest), || {
-            format!("suspicion_timeout ({doubt:?}) to ten times that")
-        })?;
+        require(
+            "suspicion_timeout_max",
+            &longest,
+            (doubt..=doubt.saturating_mul(10)).contains(&longest),
+            &|| format!("suspicion_timeout ({doubt:?}) to ten times that"),
+        );
         if let DetectorKind::Quorum(inner) = &self.detector {
             let nested = matches!(**inner, DetectorKind::Quorum(_));
-            require("detector", &self.detector, !nested, || "a quorum of another detector".into())?;
+            require("detector", &self.detector, !nested, &|| "a quorum of another detector".into());
         }
         let beat = self.heartbeat_interval;
-        require("heartbeat_interval", beat, (ms(10)..=ms(60_000)).contains(&beat), || {
+        require("heartbeat_interval", &beat, (ms(10)..=ms(60_000)).contains(&beat), &|| {
             "10ms to 60s".into()
-        })?;
+        });
         let watchers = self.heartbeat_watchers;
-        require("heartbeat_watchers", watchers, (1..=16).contains(&watchers), || "1 to 16".into())?;
+        require("heartbeat_watchers", &watchers, (1..=16).contains(&watchers), &|| {
+            "1 to 16".into()
+        });
         let phi = self.phi_threshold;
-        require("phi_threshold", phi, (1..=16).contains(&phi), || "1 to 16".into())?;
-        require("observers", self.observers, (1..=8).contains(&self.observers), || {
+        require("phi_threshold", &phi, (1..=16).contains(&phi), &|| "1 to 16".into());
+        require("observers", &self.observers, (1..=8).contains(&self.observers), &|| {
             "1 to 8".into()
-        })?;
+        });
         let sync = self.sync_interval;
-        require("sync_interval", sync, (ms(100)..=ms(600_000)).contains(&sync), || {
+        require("sync_interval", &sync, (ms(100)..=ms(600_000)).contains(&sync), &|| {
             "100ms to 600s".into()
-        })?;
+        });
         let confirm = self.gone_confirm;
-        require("gone_confirm", confirm, (ms(1)..=doubt).contains(&confirm), || {
+        require("gone_confirm", &confirm, (ms(1)..=doubt).contains(&confirm), &|| {
             up_to_doubt("1ms")
-        })?;
+        });
         let gossip = self.gossip_interval;
-        require("gossip_interval", gossip, (ms(10)..=doubt).contains(&gossip), || {
+        require("gossip_interval", &gossip, (ms(10)..=doubt).contains(&gossip), &|| {
             up_to_doubt("10ms")
-        })?;
+        });
         require(
             "gossip_fanout",
-            self.gossip_fanout,
+            &self.gossip_fanout,
             (1..=16).contains(&self.gossip_fanout),
-            || "1 to 16".into(),
-        )?;
+            &|| "1 to 16".into(),
+        );
         let multiplier = self.gossip_multiplier;
-        require("gossip_multiplier", multiplier, (1..=32).contains(&multiplier), || {
+        require("gossip_multiplier", &multiplier, (1..=32).contains(&multiplier), &|| {
             "1 to 32".into()
-        })?;
-        require("local_health_max", self.local_health_max, self.local_health_max <= 32, || {
+        });
+        require("local_health_max", &self.local_health_max, self.local_health_max <= 32, &|| {
             "0 to 32".into()
-        })?;
+        });
         let late = self.late_timer;
-        require("late_timer", late, (ms(1)..=doubt).contains(&late), || up_to_doubt("1ms"))
+        require("late_timer", &late, (ms(1)..=doubt).contains(&late), &|| up_to_doubt("1ms"));
+        found
     }
 }
 
@@ -229,18 +250,6 @@ pub struct InvalidMembershipConfig {
     pub value: String,
     /// What it may be set to, given the other values.
     pub allowed: String,
-}
-
-fn require(
-    field: &'static str,
-    value: impl Debug,
-    fits: bool,
-    allowed: impl FnOnce() -> String,
-) -> Result<(), InvalidMembershipConfig> {
-    if fits {
-        return Ok(());
-    }
-    Err(InvalidMembershipConfig { field, value: format!("{value:?}"), allowed: allowed() })
 }
 
 #[cfg(test)]

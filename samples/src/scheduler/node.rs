@@ -4,12 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clustron_core::{Cluster, ClusterEvent};
+use clustron_config::{Loader, Settings};
+use clustron_core::{Cluster, ClusterBuilder, ClusterEvent, NodeInfo};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::jobs;
 use super::ledger::LedgerWriter;
+
+/// What the cluster is called unless somebody calls it otherwise.
+const CLUSTER: &str = "scheduler-sample";
 
 /// How long an orderly end may take.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
@@ -17,17 +21,23 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 /// What one node needs to know.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The cluster's name, the same on all nodes.
-    #[arg(long, default_value = "scheduler-sample")]
-    cluster: String,
+    /// A file with settings: TOML, JSON, YAML, XML or an appsettings.json. Over it come variables
+    /// of the environment such as CLUSTRON__VOTERS_MAX, and over those the flags. New roles and
+    /// tags are taken from it while the node runs.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The cluster's name, the same on all nodes [default: scheduler-sample].
+    #[arg(long)]
+    cluster: Option<String>,
 
     /// The node's name.
-    #[arg(long)]
-    name: String,
+    #[arg(long, required_unless_present = "config")]
+    name: Option<String>,
 
     /// Where to listen, such as 127.0.0.1:7001.
-    #[arg(long, value_name = "ADDR")]
-    listen: String,
+    #[arg(long, value_name = "ADDR", required_unless_present = "config")]
+    listen: Option<String>,
 
     /// Where the nodes are to be found, separated by commas. All nodes may be given the same list.
     #[arg(long, value_name = "ADDR,ADDR,ADDR", value_delimiter = ',')]
@@ -56,23 +66,40 @@ pub struct Arguments {
     end_with_stdin: bool,
 }
 
+impl Arguments {
+    /// What the file says, and the environment with it; the defaults without one.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut loader = Loader::new().cluster(CLUSTER);
+        if let Some(file) = &self.config {
+            loader = loader.file(file).env();
+        }
+        Ok(loader.load()?)
+    }
+
+    /// The node with these settings, and the flags over them.
+    fn builder(&self, settings: &Settings) -> ClusterBuilder {
+        let mut config = settings.config().clone();
+        config.name = self.name.clone().or(config.name);
+        config.listen = self.listen.clone().unwrap_or(config.listen);
+        config.expect = self.expect.or(config.expect);
+        config.data_dir = self.data_dir.clone().or(config.data_dir);
+        if !self.seeds.is_empty() {
+            config.seeds.clone_from(&self.seeds);
+        }
+        let cluster = self.cluster.as_deref().unwrap_or(settings.cluster());
+        Cluster::builder(cluster).config(config)
+    }
+}
+
 /// Runs the node until it is told to end.
 ///
 /// # Errors
 /// It did not start, or not end in order; the error says why.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let work = Duration::from_millis(arguments.work);
+    let settings = arguments.settings()?;
     let scheduler = jobs::scheduler(LedgerWriter::open(&arguments.ledger)?, work)?;
-    let mut builder = Cluster::builder(arguments.cluster)
-        .name(&arguments.name)
-        .listen(arguments.listen)
-        .seeds(arguments.seeds);
-    if let Some(expect) = arguments.expect {
-        builder = builder.expect(expect);
-    }
-    if let Some(dir) = arguments.data_dir {
-        builder = builder.data_dir(dir);
-    }
+    let mut builder = arguments.builder(&settings);
     builder.install(scheduler);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -88,6 +115,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         started = builder.start() => started.context("the node did not start")?,
         () = &mut ended => return Ok(()),
     };
+    // Follows the file until the node ends.
+    let _follower = arguments.config.is_some().then(|| settings.follow(&cluster));
     let id = cluster.cluster_id().map_or_else(String::new, |id| id.to_string());
     println!("{} is in cluster {id}", cluster.node());
     let mut events = cluster.events();
@@ -111,12 +140,22 @@ fn show(event: &ClusterEvent) {
         ClusterEvent::NodeJoined(node) => println!("{node} joined"),
         ClusterEvent::NodeDown { node, reason } => println!("{node} is down: {reason}"),
         ClusterEvent::NodeLeft(node) => println!("{node} left"),
+        ClusterEvent::NodeChanged { node, .. } => {
+            println!("{node} has changed: {}", described(node));
+        }
         ClusterEvent::LeaderElected(leader) => {
             println!("{} leads in epoch {} since {}", leader.name, leader.epoch, leader.at);
         }
         ClusterEvent::LeaderLost(epoch) => println!("no leader; the last epoch was {epoch}"),
         _ => {}
     }
+}
+
+/// The node's roles and tags on one line.
+fn described(node: &NodeInfo) -> String {
+    let roles = node.roles.iter().map(ToString::to_string);
+    let tags = node.tags.iter().map(|(tag, value)| format!("{tag}={value}"));
+    roles.chain(tags).collect::<Vec<_>>().join(", ")
 }
 
 async fn stdin_ends() {

@@ -30,9 +30,16 @@ const RULES: &[Rule] = &[
         may_use: &["clustron-core"],
         tests_may_use: &["clustron-testkit"],
     },
+    Rule { package: "clustron-config", may_use: &["clustron-core"], tests_may_use: &[] },
     Rule {
         package: "clustron-samples",
-        may_use: &["clustron-core", "clustron-scheduler", "clustron-testkit", "clustron-wal"],
+        may_use: &[
+            "clustron-config",
+            "clustron-core",
+            "clustron-scheduler",
+            "clustron-testkit",
+            "clustron-wal",
+        ],
         tests_may_use: &[],
     },
     Rule {

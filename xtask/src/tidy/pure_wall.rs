@@ -7,6 +7,17 @@ use super::{Finding, Tree};
 /// Files, and directories with all they hold. With `job.rs` goes `job/`. A path that does not
 /// exist is an error, so that a renamed file does not fall out of the wall unseen.
 const PURE: &[&str] = &[
+    "clustron-config/src/change.rs",
+    "clustron-config/src/draft.rs",
+    "clustron-config/src/environment.rs",
+    "clustron-config/src/field.rs",
+    "clustron-config/src/format.rs",
+    "clustron-config/src/keys.rs",
+    "clustron-config/src/looks.rs",
+    "clustron-config/src/nearest.rs",
+    "clustron-config/src/quantity.rs",
+    "clustron-config/src/tree.rs",
+    "clustron-config/src/words.rs",
     "clustron-core/src/bootstrap.rs",
     "clustron-core/src/collect/exposition.rs",
     "clustron-core/src/control/batch.rs",
