@@ -95,14 +95,21 @@ impl Bootstrap {
             return;
         }
         for node in std::mem::take(&mut greeting.knows).into_iter().take(ACQUAINTANCES_MAX) {
-            if self.heard_of.len() < PEERS_MAX && node.id != self.me.id && node.check().is_ok() {
-                self.heard_of.insert(node.id, node);
+            if node.id != self.me.id && node.check().is_ok() {
+                self.hear_of(node);
             }
         }
-        if self.heard_of.len() < PEERS_MAX {
-            self.heard_of.insert(greeting.node.id, greeting.node.clone());
-        }
+        self.hear_of(greeting.node.clone());
         self.peers.insert(greeting.node.id, Peer { greeting, at: now });
+    }
+
+    fn hear_of(&mut self, node: NodeInfo) {
+        // Who passes on an earlier process of a node does not know where it lives now.
+        let known = self.heard_of.get(&node.id);
+        if self.heard_of.len() < PEERS_MAX && known.is_none_or(|known| known.starts <= node.starts)
+        {
+            self.heard_of.insert(node.id, node);
+        }
     }
 
     /// A peer cannot be reached where it was said to live.

@@ -27,6 +27,7 @@ use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, 
 use crate::data_dir::{DataDir, Identity};
 use crate::defect::Defect;
 use crate::detection::{Detection, MakeDetector};
+use crate::discovery::{Addresses, Discovery, Search};
 use crate::error::StartError;
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
@@ -104,6 +105,7 @@ pub struct ClusterBuilder {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     judge: Box<MakeDetector>,
+    sources: Vec<Arc<dyn Discovery>>,
     chance: Arc<Chance>,
     #[cfg(feature = "simulation")]
     sim_disk: Option<SimDisk>,
@@ -137,6 +139,7 @@ impl ClusterBuilder {
             transport: Arc::new(TcpTransport),
             clock: Arc::new(SystemClock),
             judge: Box::new(configured_detector),
+            sources: vec![],
             chance: Arc::new(Chance::from_os()),
             #[cfg(feature = "simulation")]
             sim_disk: None,
@@ -184,6 +187,15 @@ impl ClusterBuilder {
     #[must_use]
     pub fn seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.config.seeds = seeds.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Looks for other nodes with this source too, beside the [seeds](Self::seeds) and the sources
+    /// that were given before. The addresses may change while the node runs. A member then says
+    /// with [`expect`](Self::expect) how many members found the cluster. See [`Discovery`].
+    #[must_use]
+    pub fn discovery(mut self, source: impl Discovery) -> Self {
+        self.sources.push(Arc::new(source));
         self
     }
 
@@ -290,7 +302,7 @@ impl ClusterBuilder {
     /// See [`StartError`]. Nothing is left running.
     pub async fn start(mut self) -> Result<Cluster, StartError> {
         let name = ClusterName::new(self.name.clone()).map_err(crate::ConfigError::from)?;
-        self.config.check()?;
+        self.config.check_with(!self.sources.is_empty())?;
         if let Some(module) = self.twice {
             return Err(StartError::ModuleTwice(module));
         }
@@ -420,18 +432,29 @@ impl ClusterBuilder {
             let run = collector.run(control, messenger, exposed, config.metrics_interval);
             tasks.spawn("metrics collector", run);
         }
+        let addresses = self.search(&tasks);
         match control.following() {
             Some(following) => {
-                let (messenger, seeds) = (messenger.clone(), config.seeds.clone());
-                let observer = Observer::new(control.clone(), following, messenger, seeds);
+                let (messenger, addresses) = (messenger.clone(), addresses.clone());
+                let observer = Observer::new(control.clone(), following, messenger, addresses);
                 tasks.spawn("observer", observer.run());
             }
             None => follow::serve(&messenger, control.clone(), status.watch()),
         }
-        let formation =
-            Formation::new(control, messenger.clone(), config.seeds.clone(), config.expected());
+        let formation = Formation::new(control, messenger.clone(), addresses, config.expected());
         messenger.listen(listener);
         Ok((cluster, formation, refuted))
+    }
+
+    /// Where others may be found, which other sources than the seeds may change.
+    fn search(&self, tasks: &Tasks) -> Addresses {
+        let seeds = self.config.seeds.clone();
+        if self.sources.is_empty() {
+            return Addresses::fixed(seeds);
+        }
+        let (search, addresses) = Search::new(seeds, self.sources.clone());
+        tasks.spawn("discovery", search.run());
+        addresses
     }
 
     fn describe(

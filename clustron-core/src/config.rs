@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::discovery::SEEDS_MAX;
 use crate::election;
 use crate::identity::{InvalidMetadata, InvalidName, NodeName, Role, check_metadata};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
@@ -187,13 +188,16 @@ pub struct Config {
     /// translation, or when it listens on all interfaces.
     pub advertise: Option<String>,
     /// Addresses where other nodes may be found. May hold this node's own; must not hold them all,
-    /// since seeds tell of each other.
+    /// since seeds tell of each other. At most 1,024; for addresses that change see
+    /// [`ClusterBuilder::discovery`](crate::ClusterBuilder::discovery).
     pub seeds: Vec<String>,
     /// How many members must see each other to found a new cluster. Best all of them, as by
     /// default. With fewer, two clusters can come about where the network is parted while the first
     /// is being founded: at least more than half of those that may be started meanwhile, restarts
     /// counted. `None`: as many as there are seeds, this node counted in if it is a member; 1
-    /// without seeds. A node that is no member founds nothing and only says how many it waits for.
+    /// without seeds. With a [`Discovery`](crate::Discovery) a member must set it: nobody could
+    /// tell whether all have been found. A node that is no member founds nothing and only says how
+    /// many it waits for.
     pub expect: Option<usize>,
     /// What the node does; at least one role. Two members can lose neither. Where there is no
     /// third, give a small node elsewhere, on neither's machine, the role
@@ -277,12 +281,22 @@ impl Config {
     /// # Errors
     /// The first value that cannot be used, with what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        self.problems().into_iter().next().map_or(Ok(()), Err)
+        self.check_with(false)
+    }
+
+    /// The same for a node that also looks for others elsewhere than at the seeds, or does not.
+    pub(crate) fn check_with(&self, discovery: bool) -> Result<(), ConfigError> {
+        self.problems_with(discovery).into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Checks every value, and gives each that cannot be used, with what is allowed. Of the names,
     /// roles and tags, and of the seeds, only the first.
     pub fn problems(&self) -> Vec<ConfigError> {
+        self.problems_with(false)
+    }
+
+    fn problems_with(&self, discovery: bool) -> Vec<ConfigError> {
+        let has_others = discovery || self.others() > 0;
         let mut found = vec![];
         if let Some(name) = &self.name {
             found.extend(NodeName::new(name.clone()).err().map(ConfigError::from));
@@ -293,13 +307,18 @@ impl Config {
                 found.extend(check_addr(key, addr).err());
             }
         }
+        if self.seeds.len() > SEEDS_MAX {
+            let value = format!("a list of {}", self.seeds.len());
+            let allowed = "must be at most 1024 addresses: seeds tell of the others";
+            found.push(ConfigError::value("seeds", value, allowed));
+        }
         found.extend(self.seeds.iter().find_map(|seed| check_addr("seeds", seed).err()));
         let metadata = check_metadata(&self.roles, &self.tags);
         let described = metadata.is_ok();
         found.extend(metadata.err().map(ConfigError::from));
-        if described && !roles::votes(&self.roles) && self.others() == 0 {
-            let allowed =
-                "a node that is no member founds no cluster: name at least one other node";
+        if described && !roles::votes(&self.roles) && !has_others {
+            let allowed = "a node that is no member founds no cluster: name at least one other \
+                           node, or give a `discovery`";
             found.push(ConfigError::value("seeds", format!("{:?}", self.seeds), allowed));
         }
         if !(100..=1_000_000).contains(&self.snapshot_entries) {
@@ -332,8 +351,14 @@ impl Config {
         }
         match self.expect {
             Some(0) => found.push(ConfigError::value("expect", 0, "must be at least 1")),
-            Some(1) if self.others() > 0 && roles::votes(&self.roles) => {
-                let allowed = "with seeds it must be at least 2, or several nodes started together \
+            None if discovery && roles::votes(&self.roles) => {
+                let allowed = "with a `discovery`, set `expect` to how many members found the \
+                               cluster, or nodes that find nobody would each found one";
+                found.push(ConfigError::value("expect", "not set", allowed));
+            }
+            Some(1) if has_others && roles::votes(&self.roles) => {
+                let allowed = "with seeds or a `discovery` it must be at least 2, or several nodes \
+                               started together \
                                would each found a cluster of their own";
                 found.push(ConfigError::value("expect", 1, allowed));
             }
@@ -426,6 +451,7 @@ mod tests {
                 "data_dir",
                 "/d",
             ),
+            (Config { seeds: vec!["a:1".into(); 1025], ..ok() }, "seeds", "a list of 1025"),
             (Config { snapshot_entries: 99, ..ok() }, "snapshot_entries", "99"),
             (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
             (Config { voters_max: 9, ..ok() }, "voters_max", "must be 1, 3, 5 or 7"),
@@ -468,6 +494,22 @@ mod tests {
         config.membership.probe_interval = Duration::MAX;
         config.membership.suspicion_timeout = Duration::MAX;
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn with_a_discovery_members_say_how_many_found_the_cluster_and_nobody_needs_seeds() {
+        let member = |expect| Config { expect, ..Config::default() };
+        let refused = |config: Config| config.check_with(true).unwrap_err().to_string();
+        let error = refused(member(None));
+        assert!(error.contains("expect is not set") && error.contains("set `expect`"), "{error}");
+        let error = refused(member(Some(1)));
+        assert!(error.contains("expect is 1") && error.contains("at least 2"), "{error}");
+        let error = refused(Config { seeds: vec!["a:1".into(), "b:1".into()], ..member(None) });
+        assert!(error.contains("set `expect`"), "{error}");
+        member(Some(3)).check_with(true).unwrap();
+        let observer = Config { roles: [Role::Observer].into(), ..Config::default() };
+        observer.check_with(true).unwrap();
+        assert!(observer.check().is_err());
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl Driver {
         for record in agreed.view.nodes() {
             let id = record.info.id;
             if agreed.view.is_alive(id) {
-                self.messenger.learn_address(id, &record.info.addr);
+                self.messenger.learn_address(&record.info);
             } else if voter_groups.may_need(id) {
                 // It may live after all, and its very vote be needed.
                 self.messenger.hang_up(id);

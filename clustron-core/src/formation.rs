@@ -1,7 +1,8 @@
 //! Drives [`Bootstrap`]: finds the seeds, greets, and founds or joins; later brings a node back in
 //! that others took for failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod seeds;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use crate::bootstrap::{self, Bootstrap, Decision, Greeting};
 use crate::config::Timing;
 use crate::control::{Agreed, Control, JoinReply};
 use crate::defect::ClusterBug;
+use crate::discovery::Addresses;
 use crate::error::StartError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
-use crate::messaging::{
-    DialError, HandshakeError, Lane, Message, Messenger, Process, Refusal, Request,
-};
+use crate::messaging::{Lane, Message, Messenger, Process, Refusal, Request};
 use crate::view::NodeState;
+use seeds::Seeds;
 
 /// How long a node without a cluster waits before it greets the others again: at first hardly,
 /// since they may be starting at this very moment, then longer and longer.
@@ -31,6 +32,9 @@ const GREET_DEADLINE: Duration = Duration::from_millis(500);
 
 /// How often a waiting node says what it waits for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a node that is out looks whether others live at the seed addresses by now.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(2);
 
 /// How often a node that was put out asks to be let in again.
 const REJOIN_EVERY: Duration = Duration::from_millis(300);
@@ -63,28 +67,17 @@ pub(crate) struct Formation {
     timing: Timing,
     started: Instant,
     bootstrap: Mutex<Bootstrap>,
-    seeds: Vec<String>,
+    addresses: Addresses,
     agreed: watch::Receiver<Arc<Agreed>>,
     /// The cluster that this node belonged to when its process before this one ended.
     was_in: Option<ClusterId>,
-}
-
-/// What became of a seed address.
-enum Seed {
-    Node(NodeId),
-    /// It is this node's own address.
-    Itself,
-    Failed {
-        reason: String,
-        refusal: Option<Refusal>,
-    },
 }
 
 impl Formation {
     pub(crate) fn new(
         control: Arc<Control>,
         messenger: Messenger,
-        seeds: Vec<String>,
+        addresses: Addresses,
         expect: usize,
     ) -> Arc<Self> {
         let local = control.local.clone();
@@ -105,7 +98,7 @@ impl Formation {
             control,
             started: Instant::now(),
             messenger: messenger.clone(),
-            seeds,
+            addresses,
             was_in,
         });
         let this = formation.clone();
@@ -113,7 +106,7 @@ impl Formation {
             let mut bootstrap = this.lock();
             // Whoever lives in a cluster only answers: it has no use for strangers.
             if this.local.cluster_id().is_none() && greeting.node.id == from {
-                this.messenger.learn_address(greeting.node.id, &greeting.node.addr);
+                this.messenger.learn_address(&greeting.node);
                 bootstrap.heard(this.started.elapsed(), greeting);
             }
             std::future::ready(bootstrap.greeting(this.started.elapsed(), this.cluster()))
@@ -126,7 +119,7 @@ impl Formation {
         if let Some(cluster) = self.was_in {
             return self.come_back(cluster).await;
         }
-        let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
+        let mut seeds = Seeds::new(self.addresses.clone());
         let mut committed_at = None;
         let mut join_via = None;
         let mut said_at = Instant::now();
@@ -197,7 +190,7 @@ impl Formation {
     /// Brings a node back that has kept its state. It belongs to this cluster for good, so it waits
     /// for as long as it takes until the others are there, too.
     async fn come_back(&self, cluster: ClusterId) -> Result<Formed, StartError> {
-        let mut seeds: BTreeMap<String, Seed> = BTreeMap::new();
+        let mut seeds = Seeds::new(self.addresses.clone());
         let (mut via, mut said_at, mut pause) = (None, Instant::now(), GREET_AGAIN_FIRST);
         while !self.is_in() {
             self.check_view()?;
@@ -217,7 +210,7 @@ impl Formation {
                 tracing::warn!(
                     %cluster,
                     ?voters,
-                    unreachable_seeds = ?failures(&seeds),
+                    unreachable_seeds = ?seeds.failures(),
                     "waiting for a majority of the voters to be there again"
                 );
             }
@@ -238,8 +231,8 @@ impl Formation {
     /// out is told nothing any more, so a node that hears no leader for long asks by itself.
     pub(crate) async fn stay_in(self: Arc<Self>, mut refuted: watch::Receiver<Incarnation>) {
         let mut agreed = self.agreed.clone();
-        let mut heard_at = Instant::now();
-        let mut via = None;
+        let (mut heard_at, mut looked_at) = (Instant::now(), Instant::now());
+        let (mut via, mut seeds) = (None, Seeds::new(self.addresses.clone()));
         loop {
             tokio::select! {
                 biased;
@@ -256,6 +249,13 @@ impl Formation {
             let Some(cluster) = self.local.cluster_id() else { continue };
             if !self.is_out(heard_at.elapsed()) {
                 continue;
+            }
+            if self.addresses.may_change() && looked_at.elapsed() > LOOK_AROUND_EVERY {
+                // All that this node knows of may have moved; who is met is known anew.
+                seeds.forget();
+                seeds.meet(&self.messenger).await;
+                via = via.or_else(|| self.one_of(seeds.nodes().into_iter().collect()));
+                looked_at = Instant::now();
             }
             let Some(target) = via.take().or_else(|| self.somebody()) else { continue };
             match self.join(target, cluster).await {
@@ -310,17 +310,23 @@ impl Formation {
             others = self.lock().acquaintances().cloned().collect();
             others.extend(self.control.group());
         }
-        let turn = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
-        let chosen = others.get(turn % others.len().max(1))?;
-        self.messenger.learn_address(chosen.id, &chosen.addr);
+        let chosen = self.one_of(others)?;
+        self.messenger.learn_address(&chosen);
         Some(chosen.id)
+    }
+
+    /// One of these, a different one each time.
+    fn one_of<T>(&self, mut all: Vec<T>) -> Option<T> {
+        let turn = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(0);
+        let at = turn % all.len().max(1);
+        (at < all.len()).then(|| all.swap_remove(at))
     }
 
     /// Asks to be let in. Gives whom to ask next.
     async fn join(&self, via: NodeId, cluster: ClusterId) -> Result<NodeId, StartError> {
         match self.control.ask_to_join(via, cluster, self.timing.request_deadline).await {
             Ok(JoinReply::NotLeader { leader: Some(leader) }) => {
-                self.messenger.learn_address(leader.id, &leader.addr);
+                self.messenger.learn_address(&leader);
                 Ok(leader.id)
             }
             Ok(JoinReply::Outdated { known }) => {
@@ -347,27 +353,11 @@ impl Formation {
         }
     }
 
-    async fn greet_all(&self, seeds: &mut BTreeMap<String, Seed>) {
-        let introductions =
-            self.seeds.iter().map(|addr| {
-                let known = matches!(seeds.get(addr), Some(Seed::Node(_) | Seed::Itself));
-                async move {
-                    if known { None } else { Some((addr, self.messenger.introduce(addr).await)) }
-                }
-            });
-        for (addr, result) in futures::future::join_all(introductions).await.into_iter().flatten() {
-            let seed = self.introduced(addr, result);
-            seeds.insert(addr.clone(), seed);
-        }
-        let mut targets: BTreeSet<NodeId> = seeds
-            .values()
-            .filter_map(|seed| match seed {
-                Seed::Node(id) => Some(*id),
-                Seed::Itself | Seed::Failed { .. } => None,
-            })
-            .collect();
+    async fn greet_all(&self, seeds: &mut Seeds) {
+        seeds.meet(&self.messenger).await;
+        let mut targets = seeds.nodes();
         for node in self.lock().acquaintances() {
-            self.messenger.learn_address(node.id, &node.addr);
+            self.messenger.learn_address(node);
             targets.insert(node.id);
         }
         let greeting = self.lock().greeting(self.started.elapsed(), self.cluster());
@@ -386,50 +376,20 @@ impl Formation {
                 Err(error) => {
                     tracing::debug!(%id, %error, "a node did not answer the greeting");
                     self.lock().unreachable(id);
-                    seeds.retain(|_, seed| !matches!(seed, Seed::Node(node) if *node == id));
+                    seeds.lose(id);
                 }
-            }
-        }
-    }
-
-    fn introduced(&self, addr: &str, result: Result<crate::messaging::Hello, DialError>) -> Seed {
-        match result {
-            Ok(hello) => Seed::Node(hello.node.id),
-            Err(DialError::Handshake(HandshakeError::RefusedByPeer(Refusal::Itself {
-                ..
-            }))) => Seed::Itself,
-            Err(error) => {
-                let reason = error.to_string();
-                tracing::debug!(seed = addr, %reason, "a seed cannot be reached");
-                let refusal = match error {
-                    DialError::Handshake(
-                        HandshakeError::RefusedByPeer(refusal)
-                        | HandshakeError::RefusedHere(refusal),
-                    ) => Some(refusal),
-                    DialError::Handshake(_) | DialError::Connect(_) => None,
-                };
-                Seed::Failed { reason, refusal }
             }
         }
     }
 
     /// When everybody who could be asked has refused, a person must look at it; and when anybody
     /// knows a later process of this node.
-    fn check_refusals(&self, seeds: &BTreeMap<String, Seed>) -> Result<(), StartError> {
-        for seed in seeds.values() {
-            if let Seed::Failed { refusal: Some(why), .. } = seed {
-                self.check_process(why)?;
-            }
+    fn check_refusals(&self, seeds: &Seeds) -> Result<(), StartError> {
+        seeds.refusals().try_for_each(|why| self.check_process(why))?;
+        match seeds.refusals().last() {
+            Some(why) if !seeds.any_may_help() => Err(StartError::Refused(why.to_string())),
+            Some(_) | None => Ok(()),
         }
-        let mut refusal = None;
-        for seed in seeds.values() {
-            match seed {
-                Seed::Itself => {}
-                Seed::Failed { refusal: Some(why), .. } => refusal = Some(why),
-                Seed::Node(_) | Seed::Failed { refusal: None, .. } => return Ok(()),
-            }
-        }
-        refusal.map_or(Ok(()), |why| Err(StartError::Refused(why.to_string())))
     }
 
     /// Whether a later process of this node is what the log has told it itself.
@@ -455,8 +415,8 @@ impl Formation {
         }
     }
 
-    fn say(&self, lacking: usize, seeds: &BTreeMap<String, Seed>) {
-        let failed = failures(seeds);
+    fn say(&self, lacking: usize, seeds: &Seeds) {
+        let failed = seeds.failures();
         let founds = self.local.node().votes();
         let what = bootstrap::waiting_for(founds, lacking);
         tracing::warn!(unreachable_seeds = ?failed, "waiting for {what}");
@@ -484,15 +444,6 @@ impl Formation {
     fn lock(&self) -> MutexGuard<'_, Bootstrap> {
         self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Which seeds could not be reached, and why, for people.
-fn failures(seeds: &BTreeMap<String, Seed>) -> Vec<String> {
-    let failed = seeds.iter().filter_map(|(addr, seed)| match seed {
-        Seed::Failed { reason, .. } => Some(format!("{addr}: {reason}")),
-        Seed::Node(_) | Seed::Itself => None,
-    });
-    failed.collect()
 }
 
 #[cfg(test)]

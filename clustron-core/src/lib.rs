@@ -70,6 +70,7 @@ mod data_dir;
 mod defect;
 mod describe;
 mod detection;
+mod discovery;
 mod election;
 mod error;
 mod follow;
@@ -110,6 +111,12 @@ pub use control::{
 };
 pub use data_dir::DataDirError;
 pub use describe::DescribeError;
+pub use discovery::{
+    Discovery, DiscoveryError, FIND_DEADLINE, FileSeeds, Found, LOOK_AGAIN_MAX, LOOK_AGAIN_MIN,
+    SEED_BYTES_MAX, SEEDS_MAX, StaticSeeds,
+};
+#[cfg(feature = "dns")]
+pub use discovery::{DnsSeeds, SrvSeeds};
 pub use error::{ShutdownError, StartError};
 pub use hand_over::HandOverError;
 pub use identity::{

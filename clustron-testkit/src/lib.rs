@@ -70,6 +70,7 @@ mod addrs;
 pub mod cluster;
 pub mod conformance;
 mod ledger;
+mod name_server;
 pub mod predicates;
 mod process;
 pub mod sim;
@@ -78,6 +79,7 @@ mod usage;
 
 pub use addrs::free_addrs;
 pub use ledger::{Entry, Ledger, LedgerError};
+pub use name_server::{DnsMood, DnsRecord, NameServer};
 pub use predicates::Violation;
 pub use process::{LINE_BYTES_MAX, LINES_MAX, Mark, Process, WaitError};
 pub use usage::{count_peak_anew, cpu_time, peak_resident_bytes, resident_bytes};

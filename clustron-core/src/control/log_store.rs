@@ -100,11 +100,11 @@ impl Log {
         inner.purged.is_some() || inner.entries.values().any(founding)
     }
 
-    /// The latest process of each node that a view or the entries after it name. Also one whose
-    /// entry was never agreed has been there, unless it came too late to be let in.
-    pub(crate) fn processes(&self, view: &View) -> BTreeMap<NodeId, Process> {
-        let processes = |node: &NodeInfo| (node.id, Process::of(node));
-        let mut known: BTreeMap<_, _> = view.nodes().map(|r| processes(&r.info)).collect();
+    /// The latest process of each node that a view or the entries after it name, as that process
+    /// said what it is. Also one whose entry was never agreed has been there, unless it came too
+    /// late to be let in.
+    pub(crate) fn latest(&self, view: &View) -> BTreeMap<NodeId, NodeInfo> {
+        let mut known: BTreeMap<_, _> = view.nodes().map(|r| (r.info.id, r.info.clone())).collect();
         for entry in self.lock().entries.values() {
             let named = match &entry.payload {
                 openraft::EntryPayload::Normal(Command::Bootstrap { nodes, .. }) => &nodes[..],
@@ -113,9 +113,10 @@ impl Log {
                 }
                 _ => &[],
             };
-            for (id, process) in named.iter().map(processes) {
-                if known.get(&id).is_none_or(|before: &Process| before.allows(process)) {
-                    known.insert(id, process);
+            for node in named {
+                let before = known.get(&node.id);
+                if before.is_none_or(|known| Process::of(known).allows(Process::of(node))) {
+                    known.insert(node.id, node.clone());
                 }
             }
         }

@@ -84,7 +84,7 @@ use crate::error::StartError;
 use crate::follow::{Following, Told};
 use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
 use crate::local::Local;
-use crate::messaging::{Lane, Messenger};
+use crate::messaging::{Lane, Messenger, Process};
 use crate::metrics::CoreMetrics;
 use crate::outlook::Outlook;
 use crate::tasks::Tasks;
@@ -211,7 +211,11 @@ impl Control {
                 return Err(file.damaged(&what).into());
             }
         }
-        local.learn_logged(log.processes(&agreed.borrow().view));
+        let named = log.latest(&agreed.borrow().view);
+        // Where the others were when this node last knew, of which nothing may be agreed yet: a
+        // node that has moved cannot be found by who was made a voter when it lived elsewhere.
+        named.values().for_each(|node| messenger.learn_address(node));
+        local.learn_logged(named.into_iter().map(|(id, node)| (id, Process::of(&node))).collect());
         let network = Peers {
             local: local.clone(),
             messenger: messenger.clone(),
@@ -225,10 +229,9 @@ impl Control {
             Arc::new(settings::raft_config(local.cluster.as_str(), &timing, snapshot_entries)?);
         let raft = Box::pin(Raft::new(local.id, config, network, log.clone(), machine));
         let raft = raft.await.map_err(|e| failed(&e))?;
-        // Where the others were when this node last knew.
-        for (id, node) in raft.metrics().borrow().membership_config.nodes() {
-            if let Some(info) = node.info.as_ref().filter(|_| *id != local.id) {
-                messenger.learn_address(*id, &info.addr);
+        for (_, node) in raft.metrics().borrow().membership_config.nodes() {
+            if let Some(info) = &node.info {
+                messenger.learn_address(info);
             }
         }
         let campaign = Campaign::new(

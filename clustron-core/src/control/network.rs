@@ -124,8 +124,9 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: NodeId, node: &RaftNode) -> Peer {
+        // Where it lived when it was last made a voter, unless more is known.
         if let Some(info) = &node.info {
-            self.messenger.learn_address(target, &info.addr);
+            self.messenger.learn_address(info);
         }
         Peer {
             target,

@@ -12,6 +12,7 @@ use super::serve::HOLD_MAX;
 use super::told::Told;
 use super::{Follow, Followed, Following, News};
 use crate::control::Control;
+use crate::discovery::Addresses;
 use crate::identity::{ClusterId, Epoch, NodeId};
 use crate::messaging::{Lane, Messenger};
 use crate::voter_groups::VoterGroups;
@@ -25,7 +26,9 @@ pub(crate) struct Observer {
     control: Arc<Control>,
     following: Arc<Following>,
     messenger: Messenger,
-    seeds: Vec<String>,
+    addresses: Addresses,
+    /// Where it goes on among more addresses than it dials at the same time.
+    turn: usize,
     /// How long a member may let a request hang.
     hold: Duration,
     started: Instant,
@@ -44,14 +47,15 @@ impl Observer {
         control: Arc<Control>,
         following: Arc<Following>,
         messenger: Messenger,
-        seeds: Vec<String>,
+        addresses: Addresses,
     ) -> Self {
         let silence = control.timing.leader_silence;
         Self {
             attachment: Attachment::new(control.local.id, 2 * silence),
             following,
             messenger,
-            seeds,
+            addresses,
+            turn: 0,
             hold: silence.min(HOLD_MAX),
             started: Instant::now(),
             asked: None,
@@ -161,7 +165,8 @@ impl Observer {
 
     /// All that the view names have failed. Others may live where the cluster was first found.
     async fn look_at_seeds(&mut self, cluster: ClusterId) {
-        let looks = self.seeds.iter().map(|addr| self.messenger.introduce(addr));
+        let addresses = self.addresses.some(&mut self.turn, |_| true);
+        let looks = addresses.iter().map(|addr| self.messenger.introduce(addr));
         for hello in futures::future::join_all(looks).await.into_iter().flatten() {
             if hello.cluster_id == Some(cluster) && hello.node.votes() {
                 self.found.insert(hello.node.id);

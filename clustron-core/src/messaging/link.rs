@@ -185,7 +185,8 @@ pub(super) async fn dial(
 impl Shared {
     pub(super) fn address(&self, node: NodeId) -> Result<String, MessageError> {
         let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(&node).cloned().ok_or(MessageError::UnknownNode { node })
+        let known = addresses.address(node).map(str::to_owned);
+        known.ok_or(MessageError::UnknownNode { node })
     }
 
     /// Counts and reports a refusal that a person should look at.

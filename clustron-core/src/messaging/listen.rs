@@ -48,8 +48,7 @@ async fn take_in(shared: &Arc<Shared>, stream: Box<dyn Stream>, from: &str) {
         .unwrap_or(Err(HandshakeError::Timeout(shared.connect_timeout)));
     match result {
         Ok(established) => {
-            Messenger { shared: shared.clone() }
-                .learn_address(established.peer.node.id, &established.peer.node.addr);
+            Messenger { shared: shared.clone() }.learn_address(&established.peer.node);
             if established.peer.lane != Lane::Look {
                 Session::start(shared, established);
             }

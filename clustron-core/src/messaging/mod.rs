@@ -4,6 +4,7 @@
 //! requests on the connection that brought them. A connection that ends is evidence for the failure
 //! detector; nothing is ever sent twice by itself.
 
+mod address_book;
 mod envelope;
 mod error;
 mod frame;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use address_book::AddressBook;
 pub use error::{MessageError, Outcome};
 pub(crate) use handlers::Handlers;
 pub use handlers::{Message, Request};
@@ -29,7 +31,7 @@ pub(crate) use link::DialError;
 use link::Link;
 
 use crate::codec;
-use crate::identity::NodeId;
+use crate::identity::{NodeId, NodeInfo};
 use crate::local::Local;
 use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
@@ -52,16 +54,13 @@ pub(crate) struct Shared {
     connect_timeout: Duration,
     frame_bytes_max: usize,
     handlers: Handlers,
-    addresses: RwLock<BTreeMap<NodeId, String>>,
+    addresses: RwLock<AddressBook>,
     links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
     request_slots: [Arc<Semaphore>; 2],
     news: mpsc::Sender<PeerNews>,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
 }
-
-/// Addresses that are remembered. The view teaches those of its nodes anew with every change.
-const ADDRESSES_MAX: usize = 16_384;
 
 /// How long to wait before looking again at an address where a handshake broke.
 const LOOK_AGAIN_AFTER_MS: [u64; 4] = [5, 10, 20, 40];
@@ -184,24 +183,29 @@ impl Messenger {
         })
     }
 
-    /// Where a node is reached from now on.
-    pub(crate) fn learn_address(&self, node: NodeId, addr: &str) {
-        if node != self.shared.local.id {
-            let mut addresses =
-                self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
-            if addresses.get(&node).is_none_or(|known| known != addr) {
-                // Whoever shakes hands is noted here, and most never come to be in the view.
-                if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&node) {
-                    addresses.pop_first();
-                }
-                addresses.insert(node, addr.to_owned());
-            }
+    /// Where a node is reached from now on, unless a later process of it is known to live
+    /// elsewhere.
+    pub(crate) fn learn_address(&self, node: &NodeInfo) {
+        if node.id == self.shared.local.id {
+            return;
         }
+        let mut addresses = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        let moved = addresses.learn(node);
+        drop(addresses);
+        if moved {
+            // Where the address itself is gone, nothing would ever come back from there.
+            self.hang_up(node.id);
+        }
+    }
+
+    /// Where a node is reached, as far as this one has heard.
+    pub(crate) fn address(&self, node: NodeId) -> Option<String> {
+        self.shared.address(node).ok()
     }
 
     /// Hangs up on a node and forgets where it lived.
     pub(crate) fn forget(&self, node: NodeId) {
-        self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).forget(node);
         self.hang_up(node);
     }
 
@@ -221,7 +225,7 @@ impl Messenger {
     /// Opens a connection to an address, learns who lives there, and closes it.
     pub(crate) async fn introduce(&self, addr: &str) -> Result<Hello, DialError> {
         let established = link::dial(&self.shared, addr, Lane::Look, None).await?;
-        self.learn_address(established.peer.node.id, &established.peer.node.addr);
+        self.learn_address(&established.peer.node);
         Ok(established.peer)
     }
 

@@ -36,18 +36,19 @@ async fn node_over(
     name: &str,
     id: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
+    let starts = 1;
+    start(transport, name, id, starts).await
+}
+
+/// A node of this number of starts, which is also the number of its process.
+async fn start(
+    transport: Arc<dyn Transport>,
+    name: &str,
+    id: u64,
+    starts: u64,
+) -> (Messenger, mpsc::Receiver<PeerNews>) {
     let listener = transport.listen(&format!("{name}:1")).await.unwrap();
-    let info = NodeInfo {
-        id: NodeId(id),
-        name: NodeName::new(name).unwrap(),
-        incarnation: Incarnation(1),
-        addr: listener.local_addr(),
-        roles: BTreeSet::from([Role::Member]),
-        tags: BTreeMap::new(),
-        revision: 0,
-        starts: 1,
-        process: 0,
-    };
+    let info = lives(id, &listener.local_addr(), starts);
     let local = Local::new(ClusterName::new("test").unwrap(), None, info, BTreeSet::new(), false);
     let config =
         MessengerConfig { connect_timeout: Duration::from_secs(1), frame_bytes_max: 1 << 20 };
@@ -63,6 +64,20 @@ async fn node_over(
     (messenger, news)
 }
 
+fn lives(id: u64, addr: &str, starts: u64) -> NodeInfo {
+    NodeInfo {
+        id: NodeId(id),
+        name: NodeName::new(format!("n{id}")).unwrap(),
+        incarnation: Incarnation(1),
+        addr: addr.to_owned(),
+        roles: BTreeSet::from([Role::Member]),
+        tags: BTreeMap::new(),
+        revision: 0,
+        starts,
+        process: starts,
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
@@ -76,7 +91,7 @@ async fn a_request_is_answered_and_a_message_arrives_in_order() {
         let tx = tx.clone();
         async move { tx.send((from, n)).await.unwrap() }
     });
-    a.learn_address(NodeId(2), "b:1");
+    a.learn_address(&lives(2, "b:1", 1));
     assert_eq!(a.request(NodeId(2), Lane::Data, &Add(2, 3), SECOND).await.unwrap(), 5);
     for n in 0..500 {
         a.send(NodeId(2), Lane::Data, &Note(n)).await.unwrap();
@@ -97,13 +112,13 @@ async fn what_was_not_processed_is_told_apart_from_what_may_have_been() {
     assert!(matches!(unknown, MessageError::UnknownNode { .. }), "{unknown}");
     assert_eq!(unknown.outcome(), Outcome::NotApplied);
 
-    a.learn_address(NodeId(2), "nowhere:1");
+    a.learn_address(&lives(2, "nowhere:1", 1));
     let unreachable = ask(SECOND).await.unwrap_err();
     assert!(matches!(unreachable, MessageError::Unreachable { gone: true, .. }), "{unreachable}");
     assert_eq!(unreachable.outcome(), Outcome::NotApplied);
     a.forget(NodeId(2));
 
-    a.learn_address(NodeId(2), "b:1");
+    a.learn_address(&lives(2, "b:1", 1));
     let unhandled = ask(SECOND).await.unwrap_err();
     assert!(matches!(unhandled, MessageError::NoHandler { .. }), "{unhandled}");
 
@@ -132,7 +147,7 @@ async fn a_lost_connection_is_news_and_the_next_request_opens_a_new_one() {
     let (a, mut news) = node(&network, "a", 1).await;
     let (b, _news) = node(&network, "b", 2).await;
     b.on_request(|_, Add(x, y)| async move { x + y });
-    a.learn_address(NodeId(2), "b:1");
+    a.learn_address(&lives(2, "b:1", 1));
     a.request(NodeId(2), Lane::Control, &Add(2, 3), SECOND).await.unwrap();
     b.shared.tasks.cancel();
     b.shared.tasks.join().await;
@@ -195,9 +210,30 @@ async fn a_listener_that_is_about_to_close_is_looked_at_again_until_it_has() {
     for (resets, expected) in [(0, true), (1, true), (4, true), (5, false)] {
         let dying = Dying { network: MemoryNetwork::new(), resets: AtomicUsize::new(resets) };
         let (a, _news) = node_over(Arc::new(dying), "a", 1).await;
-        a.learn_address(NodeId(2), "b:1");
+        a.learn_address(&lives(2, "b:1", 1));
         let error = a.verify(NodeId(2)).await.unwrap_err();
         let MessageError::Unreachable { gone, .. } = error else { panic!("{error}") };
         assert_eq!(gone, expected, "after {resets} resets");
     }
+}
+
+/// The host of the process before may be gone without a word, and then nothing ever breaks.
+#[tokio::test]
+async fn a_node_that_has_moved_is_talked_to_where_it_lives_now() {
+    let network = MemoryNetwork::new();
+    let (a, _news) = node(&network, "a", 1).await;
+    let (before, _news) = start(Arc::new(network.host("old")), "old", 2, 1).await;
+    before.on_request(|_, Add(..)| async { 1 });
+    a.learn_address(&lives(2, "old:1", 1));
+    let ask = || a.request(NodeId(2), Lane::Data, &Add(0, 0), SECOND);
+    assert_eq!(ask().await.unwrap(), 1);
+
+    let (after, _news) = start(Arc::new(network.host("new")), "new", 2, 2).await;
+    after.on_request(|_, Add(..)| async { 2 });
+    after.introduce("a:1").await.unwrap();
+    assert_eq!(ask().await.unwrap(), 2);
+    // What the view still says does not lead back.
+    a.learn_address(&lives(2, "old:1", 1));
+    a.hang_up(NodeId(2));
+    assert_eq!(ask().await.unwrap(), 2);
 }

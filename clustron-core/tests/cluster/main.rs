@@ -1,9 +1,11 @@
 //! Several nodes in one process: they find each other, agree, survive crashes and cuts, and keep
 //! the core's promises meanwhile.
 
+mod board;
 mod crashes;
 mod cuts;
 mod describing;
+mod discovery;
 mod disk;
 mod flapping;
 mod formation;

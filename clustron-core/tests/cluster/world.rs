@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clustron_core::{
-    Activation, Applied, Cluster, ClusterStatus, Config, Installer, MemoryNetwork, Module, NodeId,
-    NodeState, Replicated, ReplicatedState, Role, StartError, Transport,
+    Activation, Applied, Cluster, ClusterBuilder, ClusterStatus, Config, Installer, MemoryNetwork,
+    Module, NodeId, NodeState, Replicated, ReplicatedState, Role, StartError, Transport,
 };
 use futures::future::{join_all, select_all};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+
+use crate::board::Board;
 
 /// Longer than anything takes, however busy the machine is.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -106,6 +108,8 @@ pub(crate) struct World {
     pub(crate) config: Config,
     /// Where each host has a data directory, in a world whose nodes keep what they know.
     pub(crate) folder: Option<TempDir>,
+    /// Where nodes look for others beside their seeds.
+    pub(crate) board: Option<Board>,
 }
 
 impl World {
@@ -113,7 +117,7 @@ impl World {
     pub(crate) fn new(seeds: &[&str]) -> Self {
         let seeds = seeds.iter().map(|host| address(host)).collect();
         let config = Config { seeds, ..Config::local() };
-        Self { network: MemoryNetwork::new(), config, folder: None }
+        Self { network: MemoryNetwork::new(), config, folder: None, board: None }
     }
 
     /// The same, whose nodes keep their part of the log on disk.
@@ -152,8 +156,7 @@ impl World {
         let (name, listen, data_dir) = (Some(name.to_owned()), address(host), self.data_dir(host));
         let roles = roles.iter().cloned().collect();
         let config = Config { name, listen, roles, data_dir, ..self.config.clone() };
-        let mut builder =
-            Cluster::builder("test").config(config).transport(self.network.host(host));
+        let mut builder = self.builder(config, host);
         let tally = builder.install(TallyModule);
         let cluster = within(&format!("the start of {host}"), builder.start()).await?;
         Ok(Member { host: host.to_owned(), cluster, tally })
@@ -164,10 +167,17 @@ impl World {
         let (name, listen) = (Some(host.to_owned()), address(host));
         let roles = roles.iter().cloned().collect();
         let config = Config { name, listen, roles, ..self.config.clone() };
-        let transport = self.network.host(host);
-        let start = Cluster::builder("test").config(config).transport(transport).start();
+        let start = self.builder(config, host).start();
         let cluster = within(&format!("the start of {host}"), start).await;
         cluster.unwrap_or_else(|error| panic!("{host} did not start: {error}"))
+    }
+
+    fn builder(&self, config: Config, host: &str) -> ClusterBuilder {
+        let builder = Cluster::builder("test").config(config).transport(self.network.host(host));
+        match &self.board {
+            Some(board) => builder.discovery(board.look()),
+            None => builder,
+        }
     }
 
     /// Starts several nodes at the same time.

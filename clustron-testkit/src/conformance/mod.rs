@@ -2,9 +2,11 @@
 //! yours.
 
 mod detector;
+mod discovery;
 mod transport;
 
 pub use detector::{detector_conformance, quorum_conformance};
+pub use discovery::{DiscoveryFixture, Given, discovery_conformance};
 pub use transport::{TransportFixture, transport_conformance};
 
 use std::fmt;

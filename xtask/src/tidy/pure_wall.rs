@@ -26,6 +26,7 @@ const PURE: &[&str] = &[
     "clustron-core/src/control/loss.rs",
     "clustron-core/src/control/state.rs",
     "clustron-core/src/cut.rs",
+    "clustron-core/src/discovery/answers.rs",
     "clustron-core/src/looks.rs",
     "clustron-core/src/election.rs",
     "clustron-core/src/follow/attachment.rs",
