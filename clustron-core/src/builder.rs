@@ -1,10 +1,11 @@
 //! Configuring and starting a node.
 
+mod installer;
+mod security;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,16 +15,13 @@ use crate::data_dir::DiskBug;
 use crate::simulation::NodeBug;
 #[cfg(feature = "simulation")]
 use clustron_wal::SimDisk;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
-use crate::cluster::{Cluster, ClusterHandle, Inner};
+use crate::cluster::{Cluster, Inner};
 use crate::collect::{self, Collector};
 use crate::config::Config;
-use crate::control::{AnyReplicated, Control, ControlParts, Modules, Replicated, ReplicatedState};
+use crate::control::{Control, ControlParts, Modules};
 use crate::data_dir::{DataDir, Identity};
 use crate::defect::Defect;
 use crate::detection::{Detection, MakeDetector};
@@ -37,66 +35,14 @@ use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_de
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
 use crate::metrics::{CoreMetrics, Exposed, Register};
 use crate::roles;
+use crate::security::{KeySource, Secured, TlsConfig};
 use crate::status::StatusBoard;
 use crate::tasks::Tasks;
 use crate::time::{Clock, SystemClock};
 use crate::transport::{Listener, TcpTransport, Transport};
 
-/// A part that a node runs beside the core, such as the scheduler. All members of a cluster run the
-/// same modules.
-pub trait Module {
-    /// The module's name: unique in the node, part of the handshake.
-    const NAME: &'static str;
-
-    /// What the application uses the module through.
-    type Handle;
-
-    /// Registers the module's parts and gives its handle, which works once the node has started.
-    fn install(self, installer: &mut Installer<'_>) -> Self::Handle;
-}
-
-type Service = Box<dyn FnOnce(ClusterHandle) -> BoxFuture<'static, ()> + Send>;
-
-/// Where a [`Module`] registers its parts.
-pub struct Installer<'a> {
-    name: &'static str,
-    builder: &'a mut ClusterBuilder,
-}
-
-impl Installer<'_> {
-    /// Replicates a state under the module's name; at most one per module.
-    pub fn replicate<S: ReplicatedState>(&mut self) -> Replicated<S> {
-        let replicated = Replicated::new(self.name, self.builder.late.clone());
-        let erased: Arc<dyn AnyReplicated> = Arc::new(replicated.clone());
-        if self.builder.replicated.insert(self.name, erased).is_some() {
-            self.builder.twice.get_or_insert(self.name);
-        }
-        replicated
-    }
-
-    /// Runs a task once the node is part of its cluster. It should end soon after
-    /// [`ClusterHandle::closing`].
-    pub fn service<F, Fut>(&mut self, name: &'static str, service: F)
-    where
-        F: FnOnce(ClusterHandle) -> Fut + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        let services = self.builder.services.get_mut().unwrap_or_else(PoisonError::into_inner);
-        services.push((name, Box::new(|cluster| service(cluster).boxed())));
-    }
-
-    /// Adds the module's metrics to those that the node shows and that a metrics collector
-    /// collects, by convention named `clustron_<module>_…`. Runs again if the node has to start
-    /// over.
-    pub fn metrics(&mut self, register: impl Fn(&mut Registry) + Send + Sync + 'static) {
-        self.builder.metrics.push(Arc::new(register));
-    }
-
-    /// The node, once it has started.
-    pub fn cluster(&self) -> LateCluster {
-        self.builder.late.clone()
-    }
-}
+use installer::Service;
+pub use installer::{Installer, Module};
 
 /// Configures a node; [`start`](ClusterBuilder::start) starts it.
 pub struct ClusterBuilder {
@@ -119,6 +65,9 @@ pub struct ClusterBuilder {
     metrics: Vec<Arc<Register>>,
     late: LateCluster,
     twice: Option<&'static str>,
+    /// Which kinds of security were asked for one by one.
+    tls: Option<TlsConfig>,
+    cluster_key: Option<KeySource>,
 }
 
 impl fmt::Debug for ClusterBuilder {
@@ -152,6 +101,8 @@ impl ClusterBuilder {
             metrics: vec![],
             late: LateCluster::default(),
             twice: None,
+            tls: None,
+            cluster_key: None,
         }
     }
 
@@ -250,7 +201,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// How bytes travel, instead of TCP.
+    /// How bytes travel, instead of TCP. Security comes around it.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Arc::new(transport);
@@ -314,15 +265,17 @@ impl ClusterBuilder {
         }
         let services = std::mem::take(&mut self.services);
         let services = services.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let secured = self.security()?.secure(self.transport.clone())?;
         let mut listen = self.config.listen.clone();
         let data = self.open_data_dir(&name).await?;
         loop {
-            let listening = self.transport.listen(&listen).await;
+            let listening = secured.transport.listen(&listen).await;
             let listener =
                 listening.map_err(|error| StartError::Listen { addr: listen.clone(), error })?;
             // A second attempt must be found where the first was.
             listen = listener.local_addr();
-            let (cluster, formation, refuted) = self.launch(&name, listener, &data).await?;
+            let (cluster, formation, refuted) =
+                self.launch(&name, listener, &data, &secured).await?;
             let inner = cluster.inner();
             match formation.run().await {
                 Ok(Formed::Yes) => {
@@ -361,6 +314,7 @@ impl ClusterBuilder {
         cluster: &ClusterName,
         listener: Box<dyn Listener>,
         data: &Option<Arc<DataDir>>,
+        secured: &Secured,
     ) -> Result<(Cluster, Arc<Formation>, tokio::sync::watch::Receiver<Incarnation>), StartError>
     {
         let config = &self.config;
@@ -370,11 +324,14 @@ impl ClusterBuilder {
         let limits = MessengerConfig {
             connect_timeout: config.timing.connect_timeout,
             frame_bytes_max: config.frame_bytes_max,
+            connections_max: config.connections_max,
+            connections_per_peer_max: config.connections_per_peer_max,
+            data_idle_timeout: config.data_idle_timeout,
         };
         let (messenger, news) = Messenger::new(
             &limits,
             local.clone(),
-            self.transport.clone(),
+            secured.transport.clone(),
             Handlers::default(),
             metrics.clone(),
             tasks.clone(),
@@ -425,6 +382,7 @@ impl ClusterBuilder {
         let membership = config.membership.clone();
         let (seed, judge) = (self.chance.seed(), self.judge.as_ref());
         detection.run(membership, judge, seed, messenger.clone(), news, control.clone());
+        tasks.spawn("certificates and keys", secured.clone().keep_fresh(metrics.clone()));
         tasks.spawn("status", status.clone().keep(control.clone(), outlook));
         collect::serve(&messenger, exposed.clone());
         if let Some(collector) = collector {

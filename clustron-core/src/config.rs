@@ -1,15 +1,19 @@
 //! What can be set, what it means and what is allowed.
 
+mod timing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::discovery::SEEDS_MAX;
-use crate::election;
 use crate::identity::{InvalidMetadata, InvalidName, NodeName, Role, check_metadata};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
 use crate::roles;
+use crate::security::Security;
 use crate::voters::Goal;
+
+pub use timing::Timing;
 
 /// The shortest and longest time between two collections of metrics.
 const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -43,135 +47,6 @@ pub enum ConfigError {
 impl ConfigError {
     fn value(key: &'static str, value: impl ToString, allowed: impl Into<String>) -> Self {
         Self::Value { key, value: value.to_string(), allowed: allowed.into() }
-    }
-}
-
-/// The control plane's times. They depend on each other in the order in which they stand here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// How often the leader tells the others that it is there. Also how long one replication
-    /// message may take, so it must be well above the network's round trip.
-    pub heartbeat_interval: Duration,
-    /// How long voters keep faith with a leader they have heard, whatever anybody says; at least
-    /// twice `heartbeat_interval`. When the leader's process is seen to be gone, the next one leads
-    /// after about this long.
-    pub leader_lease: Duration,
-    /// How long a leader must have been silent for the voters to replace it without other evidence,
-    /// and how long without a majority's answer it goes on leading; at least twice `leader_lease`.
-    /// Longer survives longer stalls of a busy machine, shorter replaces a hung leader sooner.
-    pub leader_silence: Duration,
-    /// How long a node must have been, without a break, Suspect or Down before the leader takes it
-    /// out of the view, and how long modules therefore keep what they placed there. Flapping that
-    /// is shorter changes nothing, also where something on the way refuses connections for a
-    /// moment. It runs from the first doubt, so a host that falls silent pays nothing for it as
-    /// long as it is at most `membership.suspicion_timeout`; a process that crashed, whose address
-    /// refuses, goes after this time. Another leader, an orderly leave and a new node at the same
-    /// address do not wait for it. At most 60 s; zero takes a node out with the first verdict.
-    pub view_stable_after: Duration,
-    /// How long a node must have been alive before it votes.
-    pub voter_stable_after: Duration,
-    /// How long opening a connection with its handshake may take.
-    pub connect_timeout: Duration,
-    /// How long the core's own requests wait for a reply.
-    pub request_deadline: Duration,
-    /// How long a group that is being founded or joined may take before the node starts over under
-    /// a new identity.
-    pub formation_timeout: Duration,
-}
-
-impl Timing {
-    /// For processes on one machine.
-    pub fn local() -> Self {
-        Self {
-            heartbeat_interval: Duration::from_millis(100),
-            leader_lease: Duration::from_millis(300),
-            leader_silence: Duration::from_millis(1000),
-            view_stable_after: Duration::from_secs(2),
-            voter_stable_after: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            request_deadline: Duration::from_secs(2),
-            formation_timeout: Duration::from_secs(10),
-        }
-    }
-
-    /// For machines in one data centre. The default.
-    pub fn lan() -> Self {
-        Self::local()
-    }
-
-    /// For sites far apart: round trips up to 300 ms.
-    pub fn wan() -> Self {
-        Self {
-            heartbeat_interval: Duration::from_millis(600),
-            leader_lease: Duration::from_millis(2000),
-            leader_silence: Duration::from_millis(6000),
-            view_stable_after: Duration::from_secs(5),
-            voter_stable_after: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(3),
-            request_deadline: Duration::from_secs(5),
-            formation_timeout: Duration::from_secs(30),
-        }
-    }
-
-    pub(crate) fn election(&self) -> election::Timing {
-        election::Timing {
-            lease: self.leader_lease,
-            silence: self.leader_silence,
-            stagger: self.heartbeat_interval / 2,
-            round: self.leader_lease * 2 / 3,
-        }
-    }
-
-    fn problems(&self, found: &mut Vec<ConfigError>) {
-        let ms = Duration::from_millis(1);
-        let floors = [
-            ("heartbeat_interval", self.heartbeat_interval, 10 * ms, "at least 10 ms"),
-            (
-                "leader_lease",
-                self.leader_lease,
-                self.heartbeat_interval.saturating_mul(2),
-                "at least twice heartbeat_interval",
-            ),
-            (
-                "leader_silence",
-                self.leader_silence,
-                self.leader_lease.saturating_mul(2),
-                "at least twice leader_lease",
-            ),
-            ("connect_timeout", self.connect_timeout, 10 * ms, "at least 10 ms"),
-            (
-                "request_deadline",
-                self.request_deadline,
-                self.leader_lease.saturating_mul(2),
-                "at least twice leader_lease",
-            ),
-            (
-                "formation_timeout",
-                self.formation_timeout,
-                self.leader_silence.saturating_mul(2),
-                "at least twice leader_silence",
-            ),
-        ];
-        for (key, value, floor, rule) in floors {
-            if value < floor {
-                let allowed = format!("must be {rule}, that is {floor:?}");
-                found.push(ConfigError::value(key, format!("{value:?}"), allowed));
-            }
-        }
-        let most = Duration::from_secs(60);
-        for (key, value) in
-            [("leader_lease", self.leader_lease), ("view_stable_after", self.view_stable_after)]
-        {
-            if value > most {
-                found.push(ConfigError::value(key, format!("{value:?}"), "must be at most 60 s"));
-            }
-        }
-    }
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self::lan()
     }
 }
 
@@ -229,6 +104,21 @@ pub struct Config {
     /// The largest message, in bytes, 2 MiB to 16 MiB; the same on all nodes. A command of the
     /// control log may have 1 MiB and must fit.
     pub frame_bytes_max: usize,
+    /// How connections are secured; all nodes of a cluster need the same.
+    pub security: Security,
+    /// The most connections that the node takes from others, 16 to 65,536, and never more than the
+    /// process may have files open. Each peer that has something to say holds one or two. Those
+    /// that only ask whether the node lives are not counted.
+    pub connections_max: usize,
+    /// The most connections that the node takes from one peer, 4 to 1,024. A peer needs two, one
+    /// for the core and one for bulk; the others are room for those of before that have not been
+    /// found broken yet.
+    pub connections_per_peer_max: usize,
+    /// After how long without use a connection for bulk is closed, 1 s to 1 day. It is opened again
+    /// when it is needed, and is never closed while somebody waits for a reply. The core's own
+    /// connections stay. Shorter saves files and memory where many nodes talk rarely; longer saves
+    /// handshakes.
+    pub data_idle_timeout: Duration,
     /// How often a node with the role `MetricsCollector` asks the others for their metrics, 100 ms
     /// to 1 h. Choose it no longer than the interval at which the collector itself is scraped.
     pub metrics_interval: Duration,
@@ -253,6 +143,10 @@ impl Default for Config {
             voters_max: 5,
             voters_min: 1,
             frame_bytes_max: 8 << 20,
+            security: Security::None,
+            connections_max: 8_192,
+            connections_per_peer_max: 8,
+            data_idle_timeout: Duration::from_secs(300),
             metrics_interval: Duration::from_secs(10),
             timing: Timing::lan(),
             membership: MembershipConfig::lan(),
@@ -344,6 +238,7 @@ impl Config {
             let allowed = "must be from 2097152 (2 MiB) to 16777216 (16 MiB)";
             found.push(ConfigError::value("frame_bytes_max", self.frame_bytes_max, allowed));
         }
+        self.connection_problems(&mut found);
         if !(METRICS_INTERVAL_MIN..=METRICS_INTERVAL_MAX).contains(&self.metrics_interval) {
             let value = format!("{:?}", self.metrics_interval);
             let allowed = "must be from 100 ms to 1 h";
@@ -358,8 +253,7 @@ impl Config {
             }
             Some(1) if has_others && roles::votes(&self.roles) => {
                 let allowed = "with seeds or a `discovery` it must be at least 2, or several nodes \
-                               started together \
-                               would each found a cluster of their own";
+                               started together would each found a cluster of their own";
                 found.push(ConfigError::value("expect", 1, allowed));
             }
             Some(_) | None => {}
@@ -367,6 +261,24 @@ impl Config {
         self.timing.problems(&mut found);
         found.extend(self.membership.problems().into_iter().map(ConfigError::from));
         found
+    }
+
+    fn connection_problems(&self, found: &mut Vec<ConfigError>) {
+        if !(16..=65_536).contains(&self.connections_max) {
+            let allowed = "must be from 16 to 65536";
+            found.push(ConfigError::value("connections_max", self.connections_max, allowed));
+        }
+        if !(4..=1_024).contains(&self.connections_per_peer_max) {
+            let most = self.connections_per_peer_max;
+            let allowed = "must be from 4 to 1024";
+            found.push(ConfigError::value("connections_per_peer_max", most, allowed));
+        }
+        let day = Duration::from_secs(24 * 3600);
+        if !(Duration::from_secs(1)..=day).contains(&self.data_idle_timeout) {
+            let value = format!("{:?}", self.data_idle_timeout);
+            let allowed = "must be from 1 s to 1 day";
+            found.push(ConfigError::value("data_idle_timeout", value, allowed));
+        }
     }
 
     /// What the group of voters should be.
@@ -405,125 +317,4 @@ fn check_addr(key: &'static str, addr: &str) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_profiles_are_valid() {
-        for config in [Config::local(), Config::lan(), Config::wan()] {
-            config.check().unwrap();
-        }
-    }
-
-    #[test]
-    fn wrong_values_are_refused_with_the_key_the_value_and_the_remedy() {
-        let ok = Config::default;
-        let timing = |change: fn(&mut Timing)| {
-            let mut timing = Timing::lan();
-            change(&mut timing);
-            Config { timing, ..ok() }
-        };
-        for (config, key, value) in [
-            (Config { name: Some("a b".into()), ..ok() }, "node name", "\"a b\""),
-            (Config { listen: "nowhere".into(), ..ok() }, "listen", "\"nowhere\""),
-            (Config { advertise: Some("a:99999".into()), ..ok() }, "advertise", "a:99999"),
-            (Config { seeds: vec!["a:1".into(), ":2".into()], ..ok() }, "seeds", "\":2\""),
-            (Config { roles: BTreeSet::new(), ..ok() }, "roles", "at least one"),
-            (Config { metrics_interval: Duration::ZERO, ..ok() }, "metrics_interval", "100 ms"),
-            (Config { roles: [Role::Client].into(), ..ok() }, "seeds", "at least one other node"),
-            (
-                Config {
-                    roles: [Role::Observer].into(),
-                    listen: "a:1".into(),
-                    seeds: vec!["a:1".into()],
-                    ..ok()
-                },
-                "seeds",
-                "[\"a:1\"]",
-            ),
-            (
-                Config {
-                    roles: [Role::Observer].into(),
-                    seeds: vec!["a:1".into()],
-                    data_dir: Some("/d".into()),
-                    ..ok()
-                },
-                "data_dir",
-                "/d",
-            ),
-            (Config { seeds: vec!["a:1".into(); 1025], ..ok() }, "seeds", "a list of 1025"),
-            (Config { snapshot_entries: 99, ..ok() }, "snapshot_entries", "99"),
-            (Config { voters_max: 4, ..ok() }, "voters_max", "4"),
-            (Config { voters_max: 9, ..ok() }, "voters_max", "must be 1, 3, 5 or 7"),
-            (Config { voters_min: 2, ..ok() }, "voters_min", "2"),
-            (Config { voters_min: 7, ..ok() }, "voters_min", "at most voters_max, that is 5"),
-            (Config { frame_bytes_max: 1, ..ok() }, "frame_bytes_max", "2097152"),
-            (Config { expect: Some(0), ..ok() }, "expect", "at least 1"),
-            (Config { expect: Some(1), seeds: vec!["a:1".into()], ..ok() }, "expect", "at least 2"),
-            (timing(|t| t.heartbeat_interval = Duration::ZERO), "heartbeat_interval", "10ms"),
-            (timing(|t| t.leader_lease = Duration::from_millis(150)), "leader_lease", "200ms"),
-            (timing(|t| t.leader_silence = Duration::from_millis(400)), "leader_silence", "600ms"),
-            (timing(|t| t.view_stable_after = Duration::MAX), "view_stable_after", "60 s"),
-        ] {
-            let error = config.check().unwrap_err().to_string();
-            assert!(error.contains(key) && error.contains(value), "{error}");
-        }
-    }
-
-    #[test]
-    fn all_that_cannot_be_used_is_found_at_once() {
-        let mut config = Config { listen: "nowhere".into(), voters_max: 4, ..Config::default() };
-        config.timing.connect_timeout = Duration::ZERO;
-        config.membership.probe_timeout = Duration::ZERO;
-        config.membership.observers = 9;
-        let found: Vec<String> = config.problems().iter().map(ConfigError::to_string).collect();
-        let keys = ["listen", "voters_max", "connect_timeout", "membership.probe_timeout"];
-        assert_eq!(found.len(), 5, "{found:?}");
-        for (found, key) in found.iter().zip(keys) {
-            assert!(found.starts_with(&format!("{key} is ")), "{found}");
-        }
-        assert_eq!(config.check().unwrap_err().to_string(), found[0]);
-    }
-
-    #[test]
-    fn durations_without_end_are_refused_and_nothing_overflows() {
-        let mut config = Config::default();
-        config.timing.heartbeat_interval = Duration::MAX;
-        config.timing.leader_lease = Duration::MAX;
-        config.timing.leader_silence = Duration::MAX;
-        config.membership.probe_interval = Duration::MAX;
-        config.membership.suspicion_timeout = Duration::MAX;
-        assert!(config.check().is_err());
-    }
-
-    #[test]
-    fn with_a_discovery_members_say_how_many_found_the_cluster_and_nobody_needs_seeds() {
-        let member = |expect| Config { expect, ..Config::default() };
-        let refused = |config: Config| config.check_with(true).unwrap_err().to_string();
-        let error = refused(member(None));
-        assert!(error.contains("expect is not set") && error.contains("set `expect`"), "{error}");
-        let error = refused(member(Some(1)));
-        assert!(error.contains("expect is 1") && error.contains("at least 2"), "{error}");
-        let error = refused(Config { seeds: vec!["a:1".into(), "b:1".into()], ..member(None) });
-        assert!(error.contains("set `expect`"), "{error}");
-        member(Some(3)).check_with(true).unwrap();
-        let observer = Config { roles: [Role::Observer].into(), ..Config::default() };
-        observer.check_with(true).unwrap();
-        assert!(observer.check().is_err());
-    }
-
-    #[test]
-    fn as_many_founders_are_expected_as_there_are_seeds_with_this_node() {
-        let seeds = |seeds: &[&str]| Config {
-            listen: "h:1".into(),
-            seeds: seeds.iter().map(|s| (*s).to_owned()).collect(),
-            ..Config::default()
-        };
-        assert_eq!(seeds(&[]).expected(), 1);
-        assert_eq!(seeds(&["h:1"]).expected(), 1);
-        assert_eq!(seeds(&["h:2", "h:3"]).expected(), 3);
-        assert_eq!(seeds(&["h:1", "h:2", "h:3", "h:3"]).expected(), 3);
-        let observer = Config { roles: [Role::Observer].into(), ..seeds(&["h:2", "h:3"]) };
-        assert_eq!(observer.expected(), 2);
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::config::ConfigError;
 use crate::data_dir::DataDirError;
+use crate::security::SecurityError;
 
 /// Why [`ClusterBuilder::start`](crate::ClusterBuilder::start) failed. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum StartError {
     /// The data directory cannot be used. A person must act.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// Certificates or keys cannot be used. Correct them.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// The node cannot listen at its address. Choose another, or end who uses it.
     #[error("cannot listen at {addr}: {error}")]
     Listen {

@@ -89,6 +89,7 @@ mod outlook;
 mod reachability;
 pub mod recovery;
 mod roles;
+mod security;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod status;
@@ -128,8 +129,16 @@ pub use leadership::Leadership;
 pub use membership::{InvalidMembershipConfig, MembershipConfig};
 pub use messaging::{Message, MessageError, Outcome, Refusal, Request};
 pub use opinion::{DatedEvidence, Opinion, Removal};
+pub use security::{
+    CLUSTER_KEYS_MAX, ClusterKey, KeyRing, KeySource, Security, SecurityError, TlsConfig,
+};
 pub use status::{ClusterEvent, ClusterStatus, Events};
 pub use time::{Clock, InvalidTimestamp, SystemClock, Timestamp};
-pub use transport::{Listener, MemoryNetwork, MemoryTransport, Stream, TcpTransport, Transport};
+#[cfg(feature = "tls")]
+pub use transport::TlsTransport;
+pub use transport::{
+    Incoming, KeyTransport, Listener, MemoryNetwork, MemoryTransport, Stream, TcpTransport,
+    Transport,
+};
 pub use view::{Activation, NodeRecord, NodeState, View};
 pub use why::Why;

@@ -10,12 +10,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// See the module's documentation. Every dial and every accepted connection ends in exactly one of
-/// open, refused or dropped.
+/// open, refused, unproven, over the limit or dropped.
 #[derive(Debug, Default)]
 pub(crate) struct CoreMetrics {
     pub(crate) connections_open: Gauge,
     pub(crate) connections_dropped: Counter,
     pub(crate) handshakes_refused: Counter,
+    pub(crate) handshakes_unproven: Counter,
+    pub(crate) connections_over_limit: Counter,
+    pub(crate) connections_idle_closed: Counter,
+    pub(crate) credentials_renewed: Counter,
+    pub(crate) credentials_refused: Counter,
     pub(crate) protocol_errors: Counter,
     pub(crate) bytes_sent: Counter,
     pub(crate) bytes_received: Counter,
@@ -88,6 +93,31 @@ impl CoreMetrics {
             "handshakes_refused",
             "Handshakes refused on either side for another cluster, version or module set",
             &self.handshakes_refused,
+        );
+        counter(
+            "handshakes_unproven",
+            "Handshakes in which a side did not prove with key or certificate that it belongs here",
+            &self.handshakes_unproven,
+        );
+        counter(
+            "connections_over_limit",
+            "Connections that were not taken because there were as many as may be",
+            &self.connections_over_limit,
+        );
+        counter(
+            "connections_idle_closed",
+            "Connections for bulk that this node closed because nothing used them",
+            &self.connections_idle_closed,
+        );
+        counter(
+            "credentials_renewed",
+            "Times that changed certificates or keys came into use",
+            &self.credentials_renewed,
+        );
+        counter(
+            "credentials_refused",
+            "Times that changed certificates or keys could not be used, and the old ones were",
+            &self.credentials_refused,
         );
         counter(
             "protocol_errors",

@@ -16,6 +16,8 @@ pub(crate) enum Header {
     Reply { id: u64 },
     /// The request was not processed, or its handler failed.
     Refused { id: u64, why: NotReplied },
+    /// The connection ends here because nothing uses it: no sign that anything is wrong.
+    Goodbye,
 }
 
 /// Why a request got no reply from its handler.
@@ -61,6 +63,7 @@ mod tests {
             (Header::Reply { id: 7 }, &[2, 7]),
             (Header::Refused { id: 7, why: NotReplied::NoHandler }, &[3, 7, 0]),
             (Header::Refused { id: 7, why: NotReplied::Panicked }, &[3, 7, 2]),
+            (Header::Goodbye, &[4]),
         ] {
             let frame = seal(&header, b"body").unwrap();
             assert_eq!(frame, [golden, b"body"].concat(), "{header:?}");

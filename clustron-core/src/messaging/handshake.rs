@@ -9,8 +9,9 @@
 //! checks
 //! ```
 //!
-//! The version comes before anything that it could change the meaning of. The party that refuses
-//! says why, naming both sides, so that either log is enough to understand it.
+//! All of it is said inside what secures the connection, if anything does. The version comes before
+//! anything that it could change the meaning of. The party that refuses says why, naming both
+//! sides, so that either log is enough to understand it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,14 +21,14 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::frame::{FrameError, FrameReader, put_frame};
+use super::places::Place;
 use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, NodeId, NodeInfo};
 use crate::transport::Stream;
+use crate::transport::greeting::{self, Greeting, Notice, PLAIN};
 
 /// The version of everything after the preamble.
 pub(crate) const PROTOCOL_VERSION: u8 = 5;
-
-const MAGIC: &[u8; 7] = b"CLUSTRN";
 
 /// The largest hello or answer. Names, tags and module lists fit many times over.
 const HELLO_BYTES_MAX: usize = 64 << 10;
@@ -177,6 +178,19 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// The acceptor has as many connections as it takes.
+    #[error(
+        "{acceptor} has {most} connections already, as many as its `{setting}` lets it take: raise it \
+         there, or look who connects so often"
+    )]
+    TooManyConnections {
+        /// The node that was connected to.
+        acceptor: String,
+        /// Its setting that is reached.
+        setting: String,
+        /// What that is set to.
+        most: u64,
+    },
     /// A node connected to its own address, which a seed list shared by all nodes makes normal.
     #[error("{acceptor} connected to itself")]
     Itself {
@@ -194,6 +208,9 @@ pub(crate) enum HandshakeError {
     NotClustron([u8; 8]),
     #[error("the peer speaks protocol version {theirs}, this node speaks version {ours}")]
     Version { ours: u8, theirs: u8 },
+    /// One side did not prove that it belongs here. Says why and what to do.
+    #[error("{0}")]
+    Unproven(String),
     #[error("refused by the peer: {0}")]
     RefusedByPeer(Refusal),
     #[error("refused by this node: {0}")]
@@ -217,18 +234,20 @@ pub(crate) struct Established {
     pub(crate) peer: Hello,
     pub(crate) reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
     pub(crate) writer: WriteHalf<Box<dyn Stream>>,
+    /// The connection's share of what this node takes, if it was accepted and needs one.
+    pub(super) place: Option<Place>,
 }
 
 /// Runs the connecting side.
 pub(crate) async fn initiate(
-    stream: Box<dyn Stream>,
+    mut stream: Box<dyn Stream>,
     hello: &Hello,
     frame_bytes_max: usize,
 ) -> Result<Established, HandshakeError> {
-    let (mut read, mut writer) = tokio::io::split(stream);
-    writer.write_all(&preamble()).await?;
-    writer.flush().await?;
-    check_preamble(read_preamble(&mut read).await?)?;
+    stream.write_all(&preamble()).await?;
+    stream.flush().await?;
+    check_preamble(read_preamble(&mut *stream).await?)?;
+    let (read, mut writer) = tokio::io::split(stream);
     write_frame(&mut writer, hello).await?;
     let mut reader = FrameReader::new(read, HELLO_BYTES_MAX);
     let answer = reader.next().await?.ok_or(HandshakeError::Closed)?;
@@ -237,34 +256,40 @@ pub(crate) async fn initiate(
         Answer::Welcome(peer) => {
             check(&peer, hello).map_err(HandshakeError::RefusedHere)?;
             reader.set_frame_bytes_max(frame_bytes_max);
-            Ok(Established { peer: *peer, reader, writer })
+            Ok(Established { peer: *peer, reader, writer, place: None })
         }
     }
 }
 
-/// Runs the accepting side.
-pub(crate) async fn accept(
-    stream: Box<dyn Stream>,
+/// Runs the accepting side. `admit` has the last word on whoever may be talked to.
+pub(super) async fn accept(
+    mut stream: Box<dyn Stream>,
     hello: impl FnOnce(&Hello) -> Hello,
+    admit: impl FnOnce(&Hello, &Hello) -> Result<Option<Place>, Refusal>,
     frame_bytes_max: usize,
 ) -> Result<Established, HandshakeError> {
-    let (mut read, mut writer) = tokio::io::split(stream);
-    let theirs = read_preamble(&mut read).await?;
-    if &theirs[..7] == MAGIC {
-        // Even a peer of another version learns which one is spoken here.
-        writer.write_all(&preamble()).await?;
-        writer.flush().await?;
+    let theirs = read_preamble(&mut *stream).await?;
+    match Greeting::of(&theirs) {
+        Greeting::Plain => {
+            // Even a peer of another version learns which one is spoken here.
+            stream.write_all(&preamble()).await?;
+            stream.flush().await?;
+        }
+        // It learns that there is no security here.
+        Greeting::Tls | Greeting::Key => greeting::tell(&mut *stream, &preamble()).await,
+        Greeting::Notice(_) | Greeting::Unknown => {}
     }
     check_preamble(theirs)?;
+    let (read, mut writer) = tokio::io::split(stream);
     let mut reader = FrameReader::new(read, HELLO_BYTES_MAX);
     let bytes = reader.next().await?.ok_or(HandshakeError::Closed)?;
     let peer: Hello = codec::decode(&bytes)?;
     let hello = hello(&peer);
-    match check(&hello, &peer) {
-        Ok(()) => {
+    match check(&hello, &peer).and_then(|()| admit(&hello, &peer)) {
+        Ok(place) => {
             write_frame(&mut writer, &Answer::Welcome(Box::new(hello))).await?;
             reader.set_frame_bytes_max(frame_bytes_max);
-            Ok(Established { peer, reader, writer })
+            Ok(Established { peer, reader, writer, place })
         }
         Err(refusal) => {
             write_frame(&mut writer, &Answer::Refused(refusal.clone())).await?;
@@ -338,25 +363,34 @@ fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
 
 fn preamble() -> [u8; 8] {
     let mut bytes = [0; 8];
-    bytes[..7].copy_from_slice(MAGIC);
+    bytes[..7].copy_from_slice(PLAIN);
     bytes[7] = PROTOCOL_VERSION;
     bytes
 }
 
-async fn read_preamble(read: &mut ReadHalf<Box<dyn Stream>>) -> Result<[u8; 8], HandshakeError> {
+async fn read_preamble(stream: &mut dyn Stream) -> Result<[u8; 8], HandshakeError> {
     let mut bytes = [0; 8];
-    read.read_exact(&mut bytes).await?;
+    stream.read_exact(&mut bytes).await?;
     Ok(bytes)
 }
 
 fn check_preamble(theirs: [u8; 8]) -> Result<(), HandshakeError> {
-    if &theirs[..7] != MAGIC {
-        return Err(HandshakeError::NotClustron(theirs));
-    }
-    if theirs[7] != PROTOCOL_VERSION {
-        return Err(HandshakeError::Version { ours: PROTOCOL_VERSION, theirs: theirs[7] });
-    }
-    Ok(())
+    let (kind, remedy) = match Greeting::of(&theirs) {
+        Greeting::Plain if theirs[7] == PROTOCOL_VERSION => return Ok(()),
+        Greeting::Plain => {
+            let (ours, theirs) = (PROTOCOL_VERSION, theirs[7]);
+            return Err(HandshakeError::Version { ours, theirs });
+        }
+        Greeting::Tls | Greeting::Notice(Notice::Tls) => ("TLS", "certificates (`tls`)"),
+        Greeting::Key | Greeting::Notice(Notice::Key | Notice::OtherKey) => {
+            ("a cluster key", "the cluster key (`cluster_key`)")
+        }
+        Greeting::Unknown => return Err(HandshakeError::NotClustron(theirs)),
+    };
+    Err(HandshakeError::Unproven(format!(
+        "this node uses no security, the peer uses {kind}: if both belong to one cluster, give this \
+         node {remedy}"
+    )))
 }
 
 async fn write_frame<T: Serialize>(

@@ -1,19 +1,17 @@
 //! The way to one peer on one lane: opened when first needed, shared by all who send.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backoff::{Backoff, STEADY_AFTER};
 use super::error::MessageError;
 use super::frame::FrameError;
 use super::handshake::{self, Established, HandshakeError, Lane, Refusal};
-use super::session::Session;
+use super::session::{InUse, Session};
 use super::{NodeId, Shared};
-
-/// After a failed dial, senders get its error for this long instead of dialling again.
-const REDIAL_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +62,11 @@ enum State {
     #[default]
     Idle,
     Dialling(watch::Receiver<Dialled>),
-    Open(Arc<Session>),
+    Open {
+        session: Arc<Session>,
+        since: Instant,
+    },
+    /// Until then, senders get the error instead of dialling again.
     Failed {
         error: MessageError,
         retry_at: Instant,
@@ -76,7 +78,13 @@ enum State {
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Link {
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    backoff: Backoff,
 }
 
 impl Link {
@@ -86,39 +94,89 @@ impl Link {
         shared: &Arc<Shared>,
         to: NodeId,
         lane: Lane,
-    ) -> Result<Arc<Session>, MessageError> {
-        let mut dialled = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*state {
-                State::Open(session) if !session.is_closed() => return Ok(session.clone()),
-                State::Failed { error, retry_at } if Instant::now() < *retry_at => {
-                    return Err(error.clone());
-                }
-                State::Dialling(dialled) => dialled.clone(),
-                State::Closed => return Err(MessageError::UnknownNode { node: to }),
-                State::Idle | State::Open(_) | State::Failed { .. } => {
-                    let addr = shared.address(to)?;
-                    let dialled = self.clone().start_dial(shared.clone(), to, lane, addr);
-                    *state = State::Dialling(dialled.clone());
-                    dialled
-                }
+    ) -> Result<InUse, MessageError> {
+        loop {
+            let mut dialled = match self.open_or_dial(shared, to, lane)? {
+                Way::Open(session) => return Ok(session),
+                Way::Dialling(dialled) => dialled,
+            };
+            let session = match dialled.wait_for(Option::is_some).await {
+                Ok(result) => match &*result {
+                    Some(result) => result.clone()?,
+                    None => return Err(MessageError::Disconnected { node: to }),
+                },
+                // The node is shutting down.
+                Err(_) => return Err(MessageError::UnknownNode { node: to }),
+            };
+            // One that was closed for want of use while its first user came is dialled anew.
+            if let Some(session) = session.enter() {
+                return Ok(session);
             }
-        };
-        match dialled.wait_for(Option::is_some).await {
-            Ok(result) => match &*result {
-                Some(result) => result.clone(),
-                None => Err(MessageError::Disconnected { node: to }),
-            },
-            // The node is shutting down.
-            Err(_) => Err(MessageError::UnknownNode { node: to }),
         }
     }
 
+    fn open_or_dial(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        to: NodeId,
+        lane: Lane,
+    ) -> Result<Way, MessageError> {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let Inner { state, backoff } = &mut *inner;
+        match &*state {
+            State::Open { session, since } => {
+                if !session.is_closed()
+                    && let Some(session) = session.enter()
+                {
+                    return Ok(Way::Open(session));
+                }
+                if session.is_retired() || since.elapsed() >= STEADY_AFTER {
+                    backoff.reset();
+                } else {
+                    // A peer that takes connections and drops them is not dialled in a loop either.
+                    let retry_at = *since + backoff.failed(shared.jitter.seed());
+                    if now < retry_at {
+                        let reason =
+                            "the last connection broke soon after it was opened".to_owned();
+                        let addr = shared.address(to)?;
+                        let error =
+                            MessageError::Unreachable { node: to, addr, reason, gone: false };
+                        *state = State::Failed { error: error.clone(), retry_at };
+                        return Err(error);
+                    }
+                }
+            }
+            State::Failed { error, retry_at } if now < *retry_at => return Err(error.clone()),
+            State::Dialling(dialled) => return Ok(Way::Dialling(dialled.clone())),
+            State::Closed => return Err(MessageError::UnknownNode { node: to }),
+            State::Idle | State::Failed { .. } => {}
+        }
+        let addr = shared.address(to)?;
+        let dialled = self.clone().start_dial(shared.clone(), to, lane, addr);
+        inner.state = State::Dialling(dialled.clone());
+        Ok(Way::Dialling(dialled))
+    }
+
     pub(super) fn close(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open(session) = std::mem::replace(&mut *state, State::Closed) {
+        if let State::Open { session, .. } =
+            std::mem::replace(&mut self.lock().state, State::Closed)
+        {
             session.close();
         }
+    }
+
+    /// The next sender dials, whatever failed before.
+    pub(super) fn wait_no_longer(&self) {
+        let mut inner = self.lock();
+        if matches!(inner.state, State::Failed { .. }) {
+            inner.state = State::Idle;
+            inner.backoff.reset();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start_dial(
@@ -131,31 +189,41 @@ impl Link {
         let (tx, rx) = watch::channel(None);
         let tasks = shared.tasks.clone();
         tasks.spawn("dial", async move {
+            let idle = (lane == Lane::Data).then_some(shared.data_idle_timeout);
             let result = match dial(&shared, &addr, lane, Some(to)).await {
-                Ok(established) => Ok(Session::start(&shared, established)),
+                Ok(established) => Ok(Session::start(&shared, established, idle)),
                 Err(error) => {
                     tracing::debug!(%to, addr, %error, "no connection");
                     Err(error.into_message_error(to, addr))
                 }
             };
-            self.dialled(&result);
+            self.dialled(&shared, &result);
             let _ = tx.send(Some(result));
         });
         rx
     }
 
-    fn dialled(&self, result: &Result<Arc<Session>, MessageError>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*state, result) {
+    fn dialled(&self, shared: &Shared, result: &Result<Arc<Session>, MessageError>) {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        match (&inner.state, result) {
             (State::Closed, Ok(session)) => session.close(),
             (State::Closed, Err(_)) => {}
-            (_, Ok(session)) => *state = State::Open(session.clone()),
+            (_, Ok(session)) => {
+                inner.state = State::Open { session: session.clone(), since: now };
+            }
             (_, Err(error)) => {
-                let retry_at = Instant::now() + REDIAL_AFTER;
-                *state = State::Failed { error: error.clone(), retry_at };
+                let retry_at = now + inner.backoff.failed(shared.jitter.seed());
+                inner.state = State::Failed { error: error.clone(), retry_at };
             }
         }
     }
+}
+
+/// What a sender finds.
+enum Way {
+    Open(InUse),
+    Dialling(watch::Receiver<Dialled>),
 }
 
 /// Connects and shakes hands within the connect timeout.
@@ -173,11 +241,15 @@ pub(super) async fn dial(
     let result = tokio::time::timeout(shared.connect_timeout, attempt)
         .await
         .unwrap_or(Err(HandshakeError::Timeout(shared.connect_timeout).into()));
-    if let Err(DialError::Handshake(
-        HandshakeError::RefusedByPeer(refusal) | HandshakeError::RefusedHere(refusal),
-    )) = &result
-    {
-        shared.refused(refusal);
+    match &result {
+        Err(DialError::Handshake(
+            HandshakeError::RefusedByPeer(refusal) | HandshakeError::RefusedHere(refusal),
+        )) => shared.refused(refusal),
+        Err(DialError::Handshake(HandshakeError::Unproven(why))) => shared.unproven(addr, why),
+        Err(DialError::Connect(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            shared.unproven(addr, &error.to_string());
+        }
+        Ok(_) | Err(_) => {}
     }
     result
 }
@@ -195,6 +267,12 @@ impl Shared {
             // A shared seed list and a restarted node make these a part of normal life.
             Refusal::Itself { .. } | Refusal::OtherNode { .. } => {
                 tracing::debug!(%refusal, "no connection");
+            }
+            Refusal::TooManyConnections { .. } => {
+                self.metrics.connections_over_limit.inc();
+                if let Some(unsaid) = self.over_limit_said.says() {
+                    tracing::warn!(%refusal, unsaid, "a connection was refused");
+                }
             }
             Refusal::OtherCluster { .. }
             | Refusal::OtherClusterId { .. }

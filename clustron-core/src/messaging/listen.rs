@@ -1,16 +1,19 @@
 //! Takes in connections from whoever comes, and keeps only those who prove to be peers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::handshake::{self, HandshakeError, Lane};
+use super::handshake::{self, HandshakeError, Hello, Lane, Refusal};
+use super::places::{Full, Place};
 use super::session::Session;
 use super::{Messenger, Shared};
-use crate::transport::{Listener, Stream};
+use crate::transport::{Incoming, Listener};
 
-/// Connections that may be in their handshake at the same time; more wait to be accepted.
+/// Connections that may be in their handshake at the same time, that of the transport included;
+/// more wait to be accepted.
 const HANDSHAKES_AT_ONCE: usize = 256;
 
 impl Messenger {
@@ -22,10 +25,10 @@ impl Messenger {
             loop {
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 match listener.accept().await {
-                    Ok((stream, from)) => {
+                    Ok(incoming) => {
                         let shared2 = shared.clone();
                         shared.tasks.spawn("handshake", async move {
-                            take_in(&shared2, stream, &from).await;
+                            take_in(&shared2, incoming).await;
                             drop(slot);
                         });
                     }
@@ -40,20 +43,32 @@ impl Messenger {
     }
 }
 
-async fn take_in(shared: &Arc<Shared>, stream: Box<dyn Stream>, from: &str) {
-    let answer = |peer: &handshake::Hello| shared.local.answer(peer);
-    let shaking = handshake::accept(stream, answer, shared.frame_bytes_max);
+async fn take_in(shared: &Arc<Shared>, incoming: Incoming) {
+    let from = incoming.from().to_owned();
+    let shaking = async {
+        let stream = incoming.open().await.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => HandshakeError::Unproven(error.to_string()),
+            _ => error.into(),
+        })?;
+        let answer = |peer: &Hello| shared.local.answer(peer);
+        let admit = |ours: &Hello, peer: &Hello| shared.admit(ours, peer);
+        handshake::accept(stream, answer, admit, shared.frame_bytes_max).await
+    };
     let result = tokio::time::timeout(shared.connect_timeout, shaking)
         .await
         .unwrap_or(Err(HandshakeError::Timeout(shared.connect_timeout)));
     match result {
         Ok(established) => {
-            Messenger { shared: shared.clone() }.learn_address(&established.peer.node);
+            let messenger = Messenger { shared: shared.clone() };
+            let peer = established.peer.node.id;
+            messenger.learn_address(&established.peer.node);
+            messenger.heard_from(peer);
             if established.peer.lane != Lane::Look {
-                Session::start(shared, established);
+                Session::start(shared, established, None);
             }
         }
         Err(HandshakeError::RefusedHere(refusal)) => shared.refused(&refusal),
+        Err(HandshakeError::Unproven(why)) => shared.unproven(&from, &why),
         Err(HandshakeError::Version { ours, theirs }) => {
             shared.metrics.handshakes_refused.inc();
             tracing::warn!(
@@ -64,6 +79,32 @@ async fn take_in(shared: &Arc<Shared>, stream: Box<dyn Stream>, from: &str) {
         Err(error) => {
             shared.metrics.connections_dropped.inc();
             tracing::info!(from, %error, "dropped a connection that is no peer");
+        }
+    }
+}
+
+impl Shared {
+    /// Takes a place for a peer's connection, if it needs one.
+    fn admit(&self, ours: &Hello, peer: &Hello) -> Result<Option<Place>, Refusal> {
+        if peer.lane == Lane::Look {
+            return Ok(None);
+        }
+        self.places.take(peer.node.id).map(Some).map_err(|full| {
+            let (setting, most) = match full {
+                Full::All { most } => ("connections_max", most),
+                Full::Peer { most } => ("connections_per_peer_max", most),
+            };
+            let acceptor = ours.node.to_string();
+            let (setting, most) = (setting.to_owned(), most as u64);
+            Refusal::TooManyConnections { acceptor, setting, most }
+        })
+    }
+
+    /// Counts and reports somebody who did not prove to belong here, or to whom this node did not.
+    pub(super) fn unproven(&self, peer: &str, why: &str) {
+        self.metrics.handshakes_unproven.inc();
+        if let Some(unsaid) = self.unproven_said.says() {
+            tracing::warn!(peer, unsaid, "no connection: {why}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! detector; nothing is ever sent twice by itself.
 
 mod address_book;
+mod backoff;
 mod envelope;
 mod error;
 mod frame;
@@ -12,6 +13,8 @@ mod handlers;
 mod handshake;
 mod link;
 mod listen;
+mod places;
+mod quiet;
 mod session;
 
 use std::collections::BTreeMap;
@@ -29,7 +32,10 @@ pub use handshake::Refusal;
 pub(crate) use handshake::{HandshakeError, Hello, Lane, Process};
 pub(crate) use link::DialError;
 use link::Link;
+use places::Places;
+use quiet::Quiet;
 
+use crate::chance::Chance;
 use crate::codec;
 use crate::identity::{NodeId, NodeInfo};
 use crate::local::Local;
@@ -57,6 +63,14 @@ pub(crate) struct Shared {
     addresses: RwLock<AddressBook>,
     links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
     request_slots: [Arc<Semaphore>; 2],
+    /// Of accepted connections.
+    places: Arc<Places>,
+    /// How long nothing uses a connection for bulk before it is closed.
+    data_idle_timeout: Duration,
+    /// For the waits between dials, so that nodes do not dial in step.
+    jitter: Chance,
+    unproven_said: Quiet,
+    over_limit_said: Quiet,
     news: mpsc::Sender<PeerNews>,
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
@@ -83,6 +97,9 @@ pub(crate) struct Messenger {
 pub(crate) struct MessengerConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) frame_bytes_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) connections_per_peer_max: usize,
+    pub(crate) data_idle_timeout: Duration,
 }
 
 impl Messenger {
@@ -96,6 +113,9 @@ impl Messenger {
     ) -> (Self, mpsc::Receiver<PeerNews>) {
         let (news, news_rx) = mpsc::channel(1024);
         let slots = || Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+        // What the node's source of chance has drawn for this process already: to draw once more
+        // would change what follows from a seed elsewhere.
+        let jitter = Chance::seeded(local.node().process);
         let shared = Shared {
             local,
             transport,
@@ -105,6 +125,11 @@ impl Messenger {
             addresses: RwLock::default(),
             links: Mutex::default(),
             request_slots: [slots(), slots()],
+            places: Places::new(config.connections_max, config.connections_per_peer_max),
+            data_idle_timeout: config.data_idle_timeout,
+            jitter,
+            unproven_said: Quiet::default(),
+            over_limit_said: Quiet::default(),
             news,
             metrics,
             tasks,
@@ -203,6 +228,18 @@ impl Messenger {
         self.shared.address(node).ok()
     }
 
+    /// A node has just shown that it can be talked to: whoever waits to dial it dials now.
+    pub(crate) fn heard_from(&self, node: NodeId) {
+        for lane in [Lane::Control, Lane::Data] {
+            let links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
+            let link = links.get(&(node, lane)).cloned();
+            drop(links);
+            if let Some(link) = link {
+                link.wait_no_longer();
+            }
+        }
+    }
+
     /// Hangs up on a node and forgets where it lived.
     pub(crate) fn forget(&self, node: NodeId) {
         self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).forget(node);
@@ -239,7 +276,10 @@ impl Messenger {
         loop {
             let addr = self.shared.address(node)?;
             let error = match link::dial(&self.shared, &addr, Lane::Look, Some(node)).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.heard_from(node);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             match pauses.next().filter(|_| error.is_broken()) {
@@ -272,7 +312,7 @@ impl Messenger {
         Ok(body)
     }
 
-    async fn session(&self, to: NodeId, lane: Lane) -> Result<Arc<session::Session>, MessageError> {
+    async fn session(&self, to: NodeId, lane: Lane) -> Result<session::InUse, MessageError> {
         self.shared.address(to)?;
         let link = {
             let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);

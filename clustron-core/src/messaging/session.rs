@@ -2,12 +2,15 @@
 //! that wait for their replies.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -56,12 +59,45 @@ pub(crate) struct Session {
     id_next: AtomicU64,
     own_slots: Arc<Semaphore>,
     closed: CancellationToken,
+    gate: Mutex<Gate>,
+}
+
+/// Who uses a connection, so that one that nobody uses can be closed without a race.
+struct Gate {
+    users: usize,
+    used_at: Instant,
+    /// It ends for want of use, at either side's wish. Nobody comes in any more.
+    retired: bool,
+}
+
+/// A connection that somebody uses, and that therefore is not closed for want of use.
+pub(super) struct InUse(Arc<Session>);
+
+impl Deref for InUse {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut gate = self.0.gate();
+        gate.users -= 1;
+        gate.used_at = Instant::now();
+    }
 }
 
 impl Session {
-    /// Starts the tasks of an established connection. When it ends, `shared` hears of it.
-    pub(super) fn start(shared: &Arc<Shared>, established: Established) -> Arc<Self> {
-        let Established { peer, reader, writer } = established;
+    /// Starts the tasks of an established connection. When it ends, `shared` hears of it, unless it
+    /// ends because nobody has used it for as long as `idle`.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        established: Established,
+        idle: Option<Duration>,
+    ) -> Arc<Self> {
+        let Established { peer, reader, writer, place } = established;
         let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
         let session = Arc::new(Self {
             peer: peer.node.id,
@@ -71,17 +107,29 @@ impl Session {
             id_next: AtomicU64::new(0),
             own_slots: Arc::new(Semaphore::new(OWN_REQUESTS_AT_ONCE)),
             closed: CancellationToken::new(),
+            gate: Mutex::new(Gate { users: 0, used_at: Instant::now(), retired: false }),
         });
         shared.metrics.connections_open.inc();
-        let closed = session.closed.clone();
-        let written = shared.metrics.bytes_sent.clone();
+        let metrics = shared.metrics.clone();
+        let this = session.clone();
         shared.tasks.spawn("connection writer", async move {
+            let writing = async {
+                let mut writer = writer;
+                tokio::select! {
+                    biased;
+                    () = write_frames(&mut writer, frames, &metrics.bytes_sent) => {}
+                    () = this.unused(idle) => {
+                        metrics.connections_idle_closed.inc();
+                        say_goodbye(&mut writer).await;
+                    }
+                }
+            };
             tokio::select! {
                 biased;
-                () = closed.cancelled() => {}
-                () = write_frames(writer, frames, written) => {}
+                () = this.closed.cancelled() => {}
+                () = writing => {}
             }
-            closed.cancel();
+            this.closed.cancel();
         });
         let (this, shared2) = (session.clone(), shared.clone());
         shared.tasks.spawn("connection reader", async move {
@@ -91,8 +139,11 @@ impl Session {
                 () = this.read_frames(&shared2, reader, &peer) => {}
             }
             this.close();
+            drop(place);
             shared2.metrics.connections_open.dec();
-            shared2.connection_lost(peer.node.id);
+            if !this.gate().retired {
+                shared2.connection_lost(peer.node.id);
+            }
         });
         session
     }
@@ -116,6 +167,48 @@ impl Session {
         let header = Header::Request { id, kind: kind.to_owned() };
         self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await?;
         rx.await.map_err(|_| Closed)
+    }
+
+    /// Uses the connection, unless it is just being closed for want of use.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<InUse> {
+        let mut gate = self.gate();
+        if gate.retired {
+            return None;
+        }
+        gate.users += 1;
+        drop(gate);
+        Some(InUse(self.clone()))
+    }
+
+    /// Resolves when nobody has used the connection for that long; then nobody can any more. Who
+    /// waits for a reply uses it. Never, without a time.
+    async fn unused(&self, idle: Option<Duration>) {
+        let Some(idle) = idle else { return std::future::pending().await };
+        loop {
+            let next = {
+                let mut gate = self.gate();
+                let due = gate.used_at + idle;
+                let now = Instant::now();
+                match gate.users {
+                    0 if due <= now => {
+                        gate.retired = true;
+                        return;
+                    }
+                    0 => due,
+                    _ => now + idle,
+                }
+            };
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Whether it ended because nobody used it.
+    pub(super) fn is_retired(&self) -> bool {
+        self.gate().retired
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -164,6 +257,10 @@ impl Session {
             };
             shared.metrics.bytes_received.inc_by((HEAD_BYTES + frame.len()) as u64);
             match envelope::open(frame) {
+                Ok((Header::Goodbye, _)) => {
+                    self.gate().retired = true;
+                    return;
+                }
                 Ok((header, body)) => self.dispatch(shared, peer.lane, header, body).await,
                 Err(error) => {
                     shared.metrics.protocol_errors.inc();
@@ -207,6 +304,8 @@ impl Session {
             }
             Header::Reply { id } => self.settle(id, Ok(body)),
             Header::Refused { id, why } => self.settle(id, Err(why)),
+            // The reader has seen to it.
+            Header::Goodbye => {}
         }
     }
 
@@ -254,9 +353,9 @@ impl Drop for Forget<'_> {
 
 /// Writes queued frames, as many as there are with one system call.
 async fn write_frames(
-    mut writer: WriteHalf<Box<dyn Stream>>,
+    writer: &mut WriteHalf<Box<dyn Stream>>,
     mut frames: mpsc::Receiver<Queued>,
-    written: prometheus_client::metrics::counter::Counter,
+    written: &prometheus_client::metrics::counter::Counter,
 ) {
     let mut batch = Vec::with_capacity(BATCH_FRAMES);
     let mut out = BytesMut::new();
@@ -283,5 +382,16 @@ async fn write_frames(
         if out.capacity() > BUFFER_KEEP_BYTES {
             out = BytesMut::new();
         }
+    }
+}
+
+/// Tells the other side that the connection ends for want of use. If that fails, it has ended
+/// anyway.
+async fn say_goodbye(writer: &mut WriteHalf<Box<dyn Stream>>) {
+    let Ok(frame) = envelope::seal(&Header::Goodbye, &[]) else { return };
+    let mut out = BytesMut::new();
+    put_frame(&mut out, &frame);
+    if writer.write_all(&out).await.is_ok() {
+        let _ = writer.shutdown().await;
     }
 }

@@ -50,8 +50,13 @@ async fn start(
     let listener = transport.listen(&format!("{name}:1")).await.unwrap();
     let info = lives(id, &listener.local_addr(), starts);
     let local = Local::new(ClusterName::new("test").unwrap(), None, info, BTreeSet::new(), false);
-    let config =
-        MessengerConfig { connect_timeout: Duration::from_secs(1), frame_bytes_max: 1 << 20 };
+    let config = MessengerConfig {
+        connect_timeout: Duration::from_secs(1),
+        frame_bytes_max: 1 << 20,
+        connections_max: 16,
+        connections_per_peer_max: 4,
+        data_idle_timeout: Duration::from_secs(300),
+    };
     let (messenger, news) = Messenger::new(
         &config,
         Arc::new(local),
@@ -236,4 +241,132 @@ async fn a_node_that_has_moved_is_talked_to_where_it_lives_now() {
     a.learn_address(&lives(2, "old:1", 1));
     a.hang_up(NodeId(2));
     assert_eq!(ask().await.unwrap(), 2);
+}
+
+/// Lets that much of virtual time go by.
+async fn later(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_for_bulk_that_nobody_uses_is_closed_and_that_is_no_evidence() {
+    let network = MemoryNetwork::new();
+    let (a, mut news_a) = node(&network, "a", 1).await;
+    let (b, mut news_b) = node(&network, "b", 2).await;
+    let gate = Arc::new(Semaphore::new(1));
+    let served = gate.clone();
+    b.on_request(move |_, Add(x, y)| {
+        let served = served.clone();
+        async move {
+            served.acquire().await.unwrap().forget();
+            x + y
+        }
+    });
+    a.learn_address(&lives(2, "b:1", 1));
+    let open =
+        || (a.shared.metrics.connections_open.get(), b.shared.metrics.connections_open.get());
+    let day = Duration::from_secs(86_400);
+    let ask = |lane| a.request(NodeId(2), lane, &Add(2, 3), day);
+    assert_eq!(ask(Lane::Data).await.unwrap(), 5);
+    assert_eq!(open(), (1, 1));
+    // Long without use, and somebody waits for a reply: it stays.
+    let late = async {
+        later(Duration::from_secs(3600)).await;
+        assert_eq!(open(), (1, 1));
+        gate.add_permits(1);
+    };
+    assert_eq!(tokio::join!(ask(Lane::Data), late).0.unwrap(), 5);
+    later(Duration::from_secs(299)).await;
+    assert_eq!(open(), (1, 1));
+    later(Duration::from_secs(2)).await;
+    assert_eq!(open(), (0, 0));
+    assert_eq!(a.shared.metrics.connections_idle_closed.get(), 1);
+    assert!(news_a.try_recv().is_err() && news_b.try_recv().is_err());
+    // The next one opens another; that of the core stays open.
+    gate.add_permits(2);
+    assert_eq!(ask(Lane::Data).await.unwrap(), 5);
+    assert_eq!(ask(Lane::Control).await.unwrap(), 5);
+    later(day).await;
+    assert_eq!(open(), (1, 1));
+    assert!(news_a.try_recv().is_err() && news_b.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_peer_with_too_many_connections_is_refused_and_can_still_look() {
+    let network = MemoryNetwork::new();
+    let (a, _news) = node(&network, "a", 1).await;
+    let (b, _news) = node(&network, "b", 2).await;
+    a.learn_address(&lives(2, "b:1", 1));
+    let dial = |lane| link::dial(&a.shared, "b:1", lane, None);
+    let mut held = vec![];
+    for _ in 0..4 {
+        held.push(dial(Lane::Data).await.unwrap());
+    }
+    let refused = dial(Lane::Control).await.err().unwrap();
+    let text = refused.to_string();
+    assert!(text.contains("connections_per_peer_max") && text.contains("4 conn"), "{text}");
+    assert!(!refused.is_gone());
+    assert_eq!(b.shared.metrics.connections_over_limit.get(), 1);
+    a.verify(NodeId(2)).await.unwrap();
+    // A place comes free when b sees that the connection has ended.
+    drop(held);
+    while b.shared.metrics.connections_open.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+    dial(Lane::Control).await.unwrap();
+}
+
+/// Counts what is dialled. Nobody is there until somebody is.
+#[derive(Debug)]
+struct Counting {
+    inner: crate::transport::MemoryTransport,
+    dials: AtomicUsize,
+    /// Whether the next dials time out instead of reaching anybody.
+    silent: std::sync::atomic::AtomicBool,
+}
+
+impl Transport for Counting {
+    fn listen<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        self.inner.listen(addr)
+    }
+
+    fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        self.dials.fetch_add(1, Ordering::SeqCst);
+        match self.silent.load(Ordering::SeqCst) {
+            true => std::future::ready(Err(io::ErrorKind::ConnectionReset.into())).boxed(),
+            false => self.inner.connect(addr),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dials_back_off_and_a_sign_of_life_ends_the_wait_and_looks_never_wait() {
+    let network = MemoryNetwork::new();
+    let counting = Arc::new(Counting {
+        inner: network.host("a"),
+        dials: AtomicUsize::new(0),
+        silent: true.into(),
+    });
+    let (a, _news) = node_over(counting.clone(), "a", 1).await;
+    let (b, _news) = node(&network, "b", 2).await;
+    b.on_request(|_, Add(x, y)| async move { x + y });
+    a.learn_address(&lives(2, "b:1", 1));
+    b.learn_address(&lives(1, "a:1", 1));
+    let ask = || a.request(NodeId(2), Lane::Control, &Add(2, 3), SECOND);
+    // Somebody who asks every millisecond for ten seconds.
+    for _ in 0..10_000 {
+        assert!(matches!(ask().await, Err(MessageError::Unreachable { gone: false, .. })));
+        later(Duration::from_millis(1)).await;
+    }
+    let dials = counting.dials.load(Ordering::SeqCst);
+    assert!((13..=26).contains(&dials), "{dials} dials");
+    // A look is not kept waiting.
+    let before = counting.dials.load(Ordering::SeqCst);
+    a.refusal_of(NodeId(2)).await;
+    assert_eq!(counting.dials.load(Ordering::SeqCst), before + 1);
+    counting.silent.store(false, Ordering::SeqCst);
+    assert!(ask().await.is_err(), "it waits");
+    b.verify(NodeId(1)).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(ask().await.unwrap(), 5);
 }

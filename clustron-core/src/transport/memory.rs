@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::{Listener, Stream, Transport};
+use super::{Incoming, Listener, Stream, Transport};
 
 /// Bytes in flight in one direction of a stream before a writer waits, like a socket buffer.
 const STREAM_BUFFER_BYTES: usize = 256 << 10;
@@ -28,8 +28,9 @@ const BACKLOG: usize = 128;
 /// let network = MemoryNetwork::new();
 /// let mut listener = network.host("a").listen("a:1").await?;
 /// let _to_a = network.host("b").connect("a:1").await?;
-/// let (_from_b, peer) = listener.accept().await?;
-/// assert!(peer.starts_with("b:"));
+/// let incoming = listener.accept().await?;
+/// assert!(incoming.from().starts_with("b:"));
+/// let _from_b = incoming.open().await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -179,10 +180,10 @@ struct MemoryListener {
 }
 
 impl Listener for MemoryListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         async move {
             let (stream, peer) = self.rx.recv().await.ok_or(io::ErrorKind::NotConnected)?;
-            Ok((stream as Box<dyn Stream>, peer))
+            Ok(Incoming::opened(peer, stream))
         }
         .boxed()
     }

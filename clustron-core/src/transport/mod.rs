@@ -2,20 +2,33 @@
 //!
 //! A [`Transport`] opens ordered, reliable byte streams and nothing more: framing, the handshake
 //! and messaging are the same code over every transport. Implementations: [`TcpTransport`] and
-//! [`MemoryTransport`]; `clustron-testkit` exports the conformance suite that both pass and that
-//! an implementation of your own should pass too.
+//! [`MemoryTransport`], and around any of them [`KeyTransport`] or, with the feature `tls`,
+//! `TlsTransport`, in which only those are heard who belong to the cluster. `clustron-testkit`
+//! exports the conformance suite that all pass and that an implementation of your own should pass
+//! too.
 
+pub(crate) mod greeting;
+mod incoming;
+mod key;
 mod memory;
+mod peeked;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use incoming::Incoming;
+pub use key::KeyTransport;
 pub use memory::{MemoryNetwork, MemoryTransport};
 pub use tcp::TcpTransport;
+#[cfg(feature = "tls")]
+pub use tls::TlsTransport;
 
 /// An ordered, reliable, bidirectional byte stream.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -30,6 +43,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 /// * `connect` to an address where nobody listens fails with [`io::ErrorKind::ConnectionRefused`]
 ///   at once, *only* if the transport knows that nobody listens there: failure detection takes it
 ///   as evidence that the process is gone.
+/// * Where a transport wants to know who is at the other end and does not learn it, `connect` and
+///   [`Incoming::open`] fail with [`io::ErrorKind::PermissionDenied`], and the error says what to
+///   do. That is no evidence about the process.
+/// * `accept` takes what has arrived and never waits for what somebody has yet to say.
 /// * `listen` on an address in use fails with [`io::ErrorKind::AddrInUse`].
 /// * When one end is dropped, the other end reads end-of-file or an error; so does the initiator of
 ///   a stream that was never accepted when the listener is dropped.
@@ -43,10 +60,20 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
 }
 
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn listen<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        self.as_ref().listen(addr)
+    }
+
+    fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        self.as_ref().connect(addr)
+    }
+}
+
 /// Accepts streams at one address until it is dropped.
 pub trait Listener: Send + 'static {
-    /// The next stream and, for messages to people, where it comes from. Cancel-safe.
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>>;
+    /// The next stream, which is yet to be opened. Cancel-safe.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
 
     /// The address in full, for example with the port that the system chose for port 0.
     fn local_addr(&self) -> String;

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-use super::{Listener, Stream, Transport};
+use super::{Incoming, Listener, Stream, Transport};
 
 /// Connections that may wait to be accepted, as far as the system allows.
 const BACKLOG: u32 = 1024;
@@ -83,11 +83,11 @@ struct TcpAcceptor {
 }
 
 impl Listener for TcpAcceptor {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         async move {
             let (stream, peer) = self.listener.accept().await?;
             prepare(&stream)?;
-            Ok((Box::new(stream) as Box<dyn Stream>, peer.to_string()))
+            Ok(Incoming::opened(peer.to_string(), stream))
         }
         .boxed()
     }

@@ -46,8 +46,8 @@ pub use transport::SimTransport;
 ///     let network = SimNetwork::new(7);
 ///     let mut listener = network.host("a").listen("a:1").await?;
 ///     let connecting = network.host("b").connect("a:1").await;
-///     let (_from_b, peer) = listener.accept().await?;
-///     assert!(connecting.is_ok() && peer.starts_with("b:"));
+///     let incoming = listener.accept().await?;
+///     assert!(connecting.is_ok() && incoming.from().starts_with("b:"));
 ///     Ok(())
 /// })
 /// # }

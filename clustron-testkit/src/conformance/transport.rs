@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clustron_core::{Listener, Stream, Transport};
+use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
@@ -18,6 +19,9 @@ const CASE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What goes each way to show back-pressure: far more than streams keep in flight.
 const BULK_BYTES: usize = 4 << 20;
+
+/// How often others get their turn before something counts as not ready by itself.
+const YIELDS: usize = 10_000;
 
 /// More than the usual listen backlog.
 const CONNECTIONS: u32 = 200;
@@ -60,11 +64,15 @@ impl TransportFixture {
         let addr = listener.local_addr();
         let near =
             async { self.initiator.connect(&addr).await.while_doing(format!("connect to {addr}")) };
-        let far = async { listener.accept().await.while_doing(format!("accept at {addr}")) };
+        let far = async {
+            let incoming = listener.accept().await.while_doing(format!("accept at {addr}"))?;
+            ensure(!incoming.from().is_empty(), || {
+                "accept did not say where the stream comes from".to_owned()
+            })?;
+            incoming.open().await.while_doing(format!("open what was accepted at {addr}"))
+        };
         // Where one side fails, the other would wait for ever.
-        let (near, (far, from)) = tokio::try_join!(near, far)?;
-        ensure(!from.is_empty(), || "accept did not say where the stream comes from".to_owned())?;
-        Ok((near, far))
+        tokio::try_join!(near, far)
     }
 }
 
@@ -114,6 +122,11 @@ pub async fn transport_conformance(
     check(
         "a stream that was never accepted ends with its listener",
         an_unaccepted_stream_ends(make()),
+    )
+    .await?;
+    check(
+        "who connects and says nothing holds nobody else up",
+        a_silent_stream_holds_nobody_up(make()),
     )
     .await?;
     check(
@@ -230,11 +243,44 @@ async fn a_dropped_end_is_noticed(fixture: TransportFixture) -> Checked {
 async fn an_unaccepted_stream_ends(fixture: TransportFixture) -> Checked {
     let listener = fixture.listener().await?;
     let addr = listener.local_addr();
-    let mut near =
-        fixture.initiator.connect(&addr).await.while_doing(format!("connect to {addr}"))?;
+    let mut connecting = fixture.initiator.connect(&addr);
+    let mut connected = None;
+    // A transport that wants to know who is there is not connected before it was accepted.
+    for _ in 0..YIELDS {
+        if let Some(result) = connecting.as_mut().now_or_never() {
+            connected = Some(result);
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     drop(listener);
+    let connected = match connected {
+        Some(connected) => Ok(connected.while_doing(format!("connect to {addr}"))?),
+        None => connecting.await,
+    };
+    let Ok(mut near) = connected else { return Ok(()) };
     let read = near.read(&mut [0; 16]).await.unwrap_or(0);
     ensure(read == 0, || format!("the initiator read {read} bytes that nobody wrote"))
+}
+
+/// Whoever connects and says nothing must not keep others from being accepted and opened.
+async fn a_silent_stream_holds_nobody_up(fixture: TransportFixture) -> Checked {
+    let mut listener = fixture.listener().await?;
+    let addr = listener.local_addr();
+    let mut silent = fixture.initiator.connect(&addr);
+    let mut connected = None;
+    // As far as it comes before anybody answers.
+    for _ in 0..YIELDS {
+        connected = silent.as_mut().now_or_never();
+        if connected.is_some() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let waits = listener.accept().await.while_doing(format!("accept at {addr}"))?;
+    let (near, far) = fixture.pair(&mut *listener).await?;
+    drop((near, far, waits, connected));
+    Ok(())
 }
 
 async fn nobody_there_is_refused(fixture: TransportFixture) -> Checked {
@@ -315,8 +361,9 @@ async fn many_streams_do_not_mix(fixture: TransportFixture, accept: Accept) -> C
                     () = tokio::task::yield_now() => continue,
                 },
             };
-            let (mut stream, _) = accepted.while_doing("accept")?;
+            let incoming = accepted.while_doing("accept")?;
             answers.spawn(async move {
+                let mut stream = incoming.open().await.while_doing("open")?;
                 let number = stream.read_u32().await.while_doing("reading a caller's number")?;
                 stream.write_u32(!number).await.while_doing("answering a caller")?;
                 stream.flush().await.while_doing("answering a caller")?;

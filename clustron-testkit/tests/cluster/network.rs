@@ -34,7 +34,7 @@ async fn pair(quality: Quality) -> Pair {
     let process_b = network.host("b");
     let mut listener = process_b.listen("b:1").await.unwrap();
     let a = network.host("a").connect("b:1").await.unwrap();
-    let (b, _) = listener.accept().await.unwrap();
+    let b = listener.accept().await.unwrap().open().await.unwrap();
     network.set_quality(quality);
     Pair { network, a, b, process_b }
 }

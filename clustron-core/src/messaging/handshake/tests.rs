@@ -33,7 +33,7 @@ async fn shake(
     let (near, far) = tokio::io::duplex(1 << 16);
     tokio::join!(
         initiate(Box::new(near), &initiator, 1 << 20),
-        accept(Box::new(far), |_| acceptor, 1 << 20)
+        accept(Box::new(far), |_| acceptor, |_, _| Ok(None), 1 << 20)
     )
 }
 
@@ -162,11 +162,45 @@ async fn a_node_that_meets_itself_says_so() {
     assert!(matches!(why, Refusal::Itself { .. }));
 }
 
+/// What a node without security makes of a connection that it does not take.
+async fn refuse(far: tokio::io::DuplexStream) -> HandshakeError {
+    let admit = |_: &Hello, _: &Hello| Ok(None);
+    accept(Box::new(far), |_| hello("b", 2), admit, 1 << 20).await.err().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_expects_security_where_there_is_none_is_told_so_and_the_log_says_what_to_do() {
+    for (first, remedy) in [
+        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "certificates (`tls`)"),
+        (b"CLUSKEY\x01 and a first message", "the cluster key (`cluster_key`)"),
+    ] {
+        let (mut near, far) = tokio::io::duplex(1 << 10);
+        near.write_all(first).await.unwrap();
+        let error = refuse(far).await;
+        assert!(matches!(&error, HandshakeError::Unproven(why) if why.contains(remedy)), "{error}");
+        let mut told = Vec::new();
+        near.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, b"CLUSTRN\x05");
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_security_and_calls_somebody_who_has_learns_which() {
+    for (answer, remedy) in
+        [(b"CLUSSEC\x01", "certificates (`tls`)"), (b"CLUSSEC\x02", "(`cluster_key`)")]
+    {
+        let (near, mut far) = tokio::io::duplex(1 << 10);
+        far.write_all(answer).await.unwrap();
+        let error = initiate(Box::new(near), &hello("a", 1), 1 << 20).await.err().unwrap();
+        assert!(matches!(&error, HandshakeError::Unproven(why) if why.contains(remedy)), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"CLUSTRN\x09").await.unwrap();
-    let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
+    let error = refuse(far).await;
     assert!(matches!(error, HandshakeError::Version { ours: 5, theirs: 9 }), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
@@ -174,7 +208,7 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
 
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let error = accept(Box::new(far), |_| hello("b", 2), 1 << 20).await.err().unwrap();
+    let error = refuse(far).await;
     assert!(matches!(error, HandshakeError::NotClustron(_)), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();

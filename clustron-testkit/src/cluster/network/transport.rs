@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use clustron_core::{Listener, Stream, Transport};
+use clustron_core::{Incoming, Listener, Stream, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -141,7 +141,7 @@ struct SimListener {
 }
 
 impl Listener for SimListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         futures::future::poll_fn(|cx| {
             let mut shared = self.network.lock();
             let listening = shared.listeners.get_mut(&self.addr);
@@ -155,7 +155,7 @@ impl Listener for SimListener {
             };
             drop(shared);
             let stream = SimStream::new(self.network.clone(), number, 1);
-            Poll::Ready(Ok((Box::new(stream) as Box<dyn Stream>, from)))
+            Poll::Ready(Ok(Incoming::opened(from, stream)))
         })
         .boxed()
     }

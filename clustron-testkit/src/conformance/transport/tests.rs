@@ -3,8 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use clustron_core::{MemoryNetwork, MemoryTransport};
-use futures::FutureExt;
+use clustron_core::{Incoming, MemoryNetwork, MemoryTransport};
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -62,7 +61,7 @@ struct FaultyListener {
 }
 
 impl Listener for FaultyListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, String)>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
         async move {
             let accepted = self.inner.accept().await;
             if self.fault == Fault::LosesAccepted {
