@@ -86,6 +86,7 @@ mod messaging;
 mod metrics;
 mod opinion;
 mod outlook;
+pub mod pipeline;
 mod reachability;
 pub mod recovery;
 mod roles;

@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "clustron-core/src/follow/page.rs",
     "clustron-core/src/membership",
     "clustron-core/src/opinion.rs",
+    "clustron-core/src/pipeline",
     "clustron-core/src/reachability.rs",
     "clustron-core/src/roles.rs",
     "clustron-core/src/view.rs",
