@@ -27,6 +27,7 @@ use crate::defect::Defect;
 use crate::detection::{Detection, MakeDetector};
 use crate::discovery::{Addresses, Discovery, Search};
 use crate::error::StartError;
+use crate::event_bus::{self, EventBus};
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
@@ -44,6 +45,9 @@ use crate::transport::{Listener, TcpTransport, Transport};
 use installer::Service;
 pub use installer::{Installer, Module};
 
+/// Makes the event bus of a node with this id.
+type MakeEventBus = dyn Fn(NodeId) -> Arc<dyn EventBus> + Send + Sync;
+
 /// Configures a node; [`start`](ClusterBuilder::start) starts it.
 pub struct ClusterBuilder {
     name: String,
@@ -52,6 +56,7 @@ pub struct ClusterBuilder {
     clock: Arc<dyn Clock>,
     judge: Box<MakeDetector>,
     sources: Vec<Arc<dyn Discovery>>,
+    event_bus: Option<Box<MakeEventBus>>,
     chance: Arc<Chance>,
     #[cfg(feature = "simulation")]
     sim_disk: Option<SimDisk>,
@@ -89,6 +94,7 @@ impl ClusterBuilder {
             clock: Arc::new(SystemClock),
             judge: Box::new(configured_detector),
             sources: vec![],
+            event_bus: None,
             chance: Arc::new(Chance::from_os()),
             #[cfg(feature = "simulation")]
             sim_disk: None,
@@ -238,6 +244,18 @@ impl ClusterBuilder {
         self
     }
 
+    /// What carries events, instead of the cluster's own bus: `make` gets the node's id, again if
+    /// the node has to start over. `clustron-testkit` has the conformance suite that it should
+    /// pass.
+    #[must_use]
+    pub fn event_bus<F>(mut self, make: F) -> Self
+    where
+        F: Fn(NodeId) -> Arc<dyn EventBus> + Send + Sync + 'static,
+    {
+        self.event_bus = Some(Box::new(make));
+        self
+    }
+
     /// Adds a module and gives its handle.
     pub fn install<M: Module>(&mut self, module: M) -> M::Handle {
         if !self.modules.insert(M::NAME.to_owned()) {
@@ -333,6 +351,7 @@ impl ClusterBuilder {
             local.clone(),
             secured.transport.clone(),
             Handlers::default(),
+            self.chance.clone(),
             metrics.clone(),
             tasks.clone(),
         );
@@ -357,10 +376,16 @@ impl ClusterBuilder {
         let exposed = Arc::new(Exposed::new(&metrics));
         self.metrics.iter().for_each(|register| exposed.add(|registry| register(registry)));
         let collector = roles::collects_metrics(&config.roles).then(Arc::<Collector>::default);
+        let event_bus = match &self.event_bus {
+            Some(make) => make(local.id),
+            None => event_bus::start(&control, &messenger, config.frame_bytes_max),
+        };
         let inner = Arc::new(Inner {
             local: local.clone(),
             control: control.clone(),
             messenger: messenger.clone(),
+            event_bus,
+            chance: self.chance.clone(),
             status: status.clone(),
             outlook: outlook.clone(),
             metrics: metrics.clone(),

@@ -1,5 +1,7 @@
 //! The handles of a running node.
 
+mod messages;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
@@ -12,13 +14,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::ClusterBuilder;
+use crate::chance::Chance;
 use crate::collect::{CollectedMetrics, Collector, NotCollector};
 use crate::control::{Command, Control, ProposeError};
 use crate::error::ShutdownError;
-use crate::identity::{ClusterId, Epoch, NodeId, NodeInfo};
+use crate::event_bus::EventBus;
+use crate::identity::{ClusterId, Epoch, NodeInfo};
 use crate::leadership::{self, Leadership};
 use crate::local::Local;
-use crate::messaging::{Lane, Message, MessageError, Messenger, Request};
+use crate::messaging::{MessageError, Messenger};
 use crate::metrics::{CoreMetrics, Exposed};
 use crate::outlook::Outlook;
 use crate::status::{ClusterStatus, Events, StatusBoard};
@@ -63,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) local: Arc<Local>,
     pub(crate) control: Arc<Control>,
     pub(crate) messenger: Messenger,
+    pub(crate) event_bus: Arc<dyn EventBus>,
+    pub(crate) chance: Arc<Chance>,
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) outlook: Outlook,
     pub(crate) metrics: Arc<CoreMetrics>,
@@ -259,63 +265,6 @@ impl ClusterHandle {
         self.inner.closing.is_cancelled()
     }
 
-    /// Sends a one-way message: at most once, in order per sender and addressee. Waits while the
-    /// connection's queue is full.
-    ///
-    /// # Errors
-    /// See [`MessageError`]; with [`Outcome::NotApplied`](crate::Outcome::NotApplied) it is safe to
-    /// send again.
-    pub async fn send<M: Message>(&self, to: NodeId, message: &M) -> Result<(), MessageError> {
-        self.inner.messenger.send(to, Lane::Data, message).await
-    }
-
-    /// Sends a one-way message to every other node that is alive in the view. Gives the errors by
-    /// node; the nodes that are not named were sent to.
-    pub async fn broadcast<M: Message + Sync>(&self, message: &M) -> Vec<(NodeId, MessageError)> {
-        let me = self.inner.local.id;
-        let others: Vec<NodeId> =
-            self.view().alive().map(|n| n.id).filter(|id| *id != me).collect();
-        let sends = others
-            .into_iter()
-            .map(|id| async move { self.send(id, message).await.err().map(|error| (id, error)) });
-        futures::future::join_all(sends).await.into_iter().flatten().collect()
-    }
-
-    /// Sends a request and waits at most `deadline` for its reply. It is processed at most once.
-    ///
-    /// # Errors
-    /// See [`MessageError`].
-    pub async fn request<R: Request>(
-        &self,
-        to: NodeId,
-        request: &R,
-        deadline: Duration,
-    ) -> Result<R::Reply, MessageError> {
-        self.inner.messenger.request(to, Lane::Data, request, deadline).await
-    }
-
-    /// Takes one-way messages of a kind from now on; the last handler of a kind counts. One
-    /// sender's messages arrive in order, each after the handler of the one before has ended.
-    pub fn on_message<M, F, Fut>(&self, handler: F)
-    where
-        M: Message,
-        F: Fn(NodeId, M) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.inner.messenger.on_message(handler);
-    }
-
-    /// Answers requests of a kind from now on; the last handler of a kind counts. Handlers run
-    /// beside each other.
-    pub fn on_request<R, F, Fut>(&self, handler: F)
-    where
-        R: Request,
-        F: Fn(NodeId, R) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = R::Reply> + Send + 'static,
-    {
-        self.inner.messenger.on_request(handler);
-    }
-
     /// Waits until this node has applied everything that was committed anywhere when the call was
     /// made: a read of replicated state after it is linearizable.
     ///
@@ -468,6 +417,7 @@ impl Inner {
         self.services.cancel();
         self.tasks.cancel();
         self.messenger.clear_handlers();
+        self.event_bus.close();
     }
 
     fn panicked(&self) -> Option<String> {

@@ -73,7 +73,7 @@ impl Detection {
     ) {
         let (local, tasks) = (control.local.clone(), control.tasks.clone());
         let inputs = self.inputs.clone();
-        messenger.on_message(move |from, message: Message| {
+        messenger.on_message_inline(move |from, message: Message| {
             // Full: the sender repeats itself.
             let _ = inputs.try_send(Input::Received { from, message });
             std::future::ready(())

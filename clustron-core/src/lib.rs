@@ -73,6 +73,7 @@ mod detection;
 mod discovery;
 mod election;
 mod error;
+pub mod event_bus;
 mod follow;
 mod formation;
 mod hand_over;
@@ -128,7 +129,11 @@ pub use identity::{
 pub use late::LateCluster;
 pub use leadership::Leadership;
 pub use membership::{InvalidMembershipConfig, MembershipConfig};
-pub use messaging::{Message, MessageError, Outcome, Refusal, Request};
+pub use messaging::{
+    HandlerOptions, InvalidTraceparent, ItemSink, Message, MessageError, Outcome, Refusal,
+    ReplyStream, Request, RequestOptions, Retry, SinkError, StreamOptions, StreamRequest,
+    TraceContext, WhenFull,
+};
 pub use opinion::{DatedEvidence, Opinion, Removal};
 pub use security::{
     CLUSTER_KEYS_MAX, ClusterKey, KeyRing, KeySource, Security, SecurityError, TlsConfig,

@@ -6,8 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+/// The label `kind`. Only kinds that have a handler here become labels, so no peer can make some
+/// up.
+type Kind = [(&'static str, &'static str); 1];
 
 /// See the module's documentation. Every dial and every accepted connection ends in exactly one of
 /// open, refused, unproven, over the limit or dropped.
@@ -27,7 +32,12 @@ pub(crate) struct CoreMetrics {
     pub(crate) messages_sent: Counter,
     pub(crate) messages_received: Counter,
     pub(crate) messages_unhandled: Counter,
+    pub(crate) messages_not_taken: Counter,
+    pub(crate) messages_dropped: Family<Kind, Counter>,
     pub(crate) requests_sent: Counter,
+    pub(crate) requests_turned_away: Family<Kind, Counter>,
+    pub(crate) events_published: Counter,
+    pub(crate) events_dropped: Counter,
     pub(crate) elections_started: Counter,
     pub(crate) epochs_led: Counter,
     pub(crate) suspicions: Counter,
@@ -133,7 +143,18 @@ impl CoreMetrics {
             "Received messages that no handler took",
             &self.messages_unhandled,
         );
+        counter(
+            "messages_not_taken",
+            "One-way messages that their receivers said to have dropped, or to have no handler for",
+            &self.messages_not_taken,
+        );
         counter("requests_sent", "Requests sent", &self.requests_sent);
+        counter("events_published", "Events that this node published", &self.events_published);
+        counter(
+            "events_dropped",
+            "Events that could not be sent to a node because it is too slow or not reached",
+            &self.events_dropped,
+        );
         counter(
             "elections_started",
             "Elections in which this node stood, won or lost",
@@ -176,6 +197,19 @@ impl CoreMetrics {
             "read_rounds",
             "Rounds with which this node confirmed linearizable reads, each for all who waited",
             &self.read_rounds,
+        );
+        let mut by_kind = |name: &str, help: &str, counters: &Family<Kind, Counter>| {
+            registry.register(name, help, counters.clone());
+        };
+        by_kind(
+            "messages_dropped",
+            "Received messages that found the queue of their kind full; also in messages_unhandled",
+            &self.messages_dropped,
+        );
+        by_kind(
+            "requests_turned_away",
+            "Requests that were answered with Busy because too many of their kind were handled",
+            &self.requests_turned_away,
         );
         registry.register(
             "proposals_waiting",

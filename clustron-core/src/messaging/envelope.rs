@@ -3,7 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use super::trace::TraceContext;
 use crate::codec::{self, CodecError};
+
+/// The longest name of a kind. It comes before everything else that a peer says of a message.
+pub(crate) const KIND_BYTES_MAX: usize = 64;
 
 /// The head of a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +20,58 @@ pub(crate) enum Header {
     Reply { id: u64 },
     /// The request was not processed, or its handler failed.
     Refused { id: u64, why: NotReplied },
+    /// A [`Header::Message`] that was sent within a trace. A kind of its own, so that others stay
+    /// as small as they are.
+    TracedMessage { trace: TraceContext, kind: String },
+    /// The same of a [`Header::Request`].
+    TracedRequest { trace: TraceContext, id: u64, kind: String },
+    /// One-way messages of this kind were not taken; so many since the last word about it.
+    NotTaken { kind: String, count: u64, why: NotReplied },
+    /// Wants a stream of [`Header::Item`]s with the same id, and then a [`Header::StreamEnd`]. So
+    /// many items and bytes may come before the first [`Header::Credit`].
+    StreamRequest { trace: Option<TraceContext>, id: u64, kind: String, items: u32, bytes: u32 },
+    /// The next item of a stream; the body is the item's.
+    Item { id: u64 },
+    /// Nothing comes after it. A stream without it was cut short.
+    StreamEnd { id: u64, how: StreamEnd },
+    /// The reader of a stream has taken so many items and bytes, and has room for as many more.
+    Credit { id: u64, items: u32, bytes: u32 },
+    /// The reader of a stream wants no more of it.
+    Cancel { id: u64 },
     /// The connection ends here because nothing uses it: no sign that anything is wrong.
     Goodbye,
+}
+
+/// How a stream ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StreamEnd {
+    /// With its last item.
+    Done,
+    /// Its handler gave this error.
+    Failed { reason: String },
+    /// It was not begun, or its handler panicked.
+    Refused(NotReplied),
+}
+
+impl Header {
+    /// The kind that it names, if it does.
+    fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Message { kind }
+            | Self::Request { kind, .. }
+            | Self::TracedMessage { kind, .. }
+            | Self::TracedRequest { kind, .. }
+            | Self::NotTaken { kind, .. }
+            | Self::StreamRequest { kind, .. } => Some(kind),
+            Self::Reply { .. }
+            | Self::Refused { .. }
+            | Self::Item { .. }
+            | Self::StreamEnd { .. }
+            | Self::Credit { .. }
+            | Self::Cancel { .. }
+            | Self::Goodbye => None,
+        }
+    }
 }
 
 /// Why a request got no reply from its handler.
@@ -31,6 +85,8 @@ pub(crate) enum NotReplied {
     Panicked,
     /// The handler did its work, but its reply cannot travel.
     ReplyLost { reason: String },
+    /// More of this kind are being handled, or wait, than are taken: nothing was processed.
+    Busy,
 }
 
 /// Puts a header and a body together.
@@ -45,6 +101,11 @@ pub(crate) fn seal(header: &Header, body: &[u8]) -> Result<Bytes, CodecError> {
 /// Takes a frame apart without copying the body.
 pub(crate) fn open(frame: Bytes) -> Result<(Header, Bytes), CodecError> {
     let (header, used) = codec::decode_prefix::<Header>(&frame)?;
+    if let Some(kind) = header.kind().filter(|kind| kind.len() > KIND_BYTES_MAX) {
+        let reason =
+            format!("a kind of {} bytes, at most {KIND_BYTES_MAX} are allowed", kind.len());
+        return Err(CodecError::Decode { what: "a header", bytes: frame.len(), reason });
+    }
     Ok((header, frame.slice(used..)))
 }
 
@@ -56,19 +117,52 @@ mod tests {
     /// The wire format is frozen: a change here needs a new protocol version.
     #[test]
     fn the_bytes_of_each_header_are_frozen() {
-        let kind = "k".to_owned();
+        let kind = || "k".to_owned();
+        let trace = TraceContext::new([0x11; 16], [0x22; 8], 1).unwrap();
+        let traced = |first: u8, rest: &[u8]| {
+            [&[first], &[0x11; 16][..], &[0x22; 8], &[1], rest].concat().leak() as &[u8]
+        };
+        let failed = StreamEnd::Failed { reason: "no".to_owned() };
         for (header, golden) in [
-            (Header::Message { kind: kind.clone() }, &[0u8, 1, b'k'][..]),
-            (Header::Request { id: 300, kind }, &[1, 251, 44, 1, 1, b'k']),
+            (Header::Message { kind: kind() }, &[0u8, 1, b'k'][..]),
+            (Header::Request { id: 300, kind: kind() }, &[1, 251, 44, 1, 1, b'k']),
             (Header::Reply { id: 7 }, &[2, 7]),
             (Header::Refused { id: 7, why: NotReplied::NoHandler }, &[3, 7, 0]),
             (Header::Refused { id: 7, why: NotReplied::Panicked }, &[3, 7, 2]),
-            (Header::Goodbye, &[4]),
+            (Header::Refused { id: 7, why: NotReplied::Busy }, &[3, 7, 4]),
+            (Header::TracedMessage { trace, kind: kind() }, traced(4, &[1, b'k'])),
+            (Header::TracedRequest { trace, id: 7, kind: kind() }, traced(5, &[7, 1, b'k'])),
+            (
+                Header::NotTaken { kind: kind(), count: 9, why: NotReplied::NoHandler },
+                &[6, 1, b'k', 9, 0],
+            ),
+            (
+                Header::StreamRequest { trace: None, id: 7, kind: kind(), items: 64, bytes: 300 },
+                &[7, 0, 7, 1, b'k', 64, 251, 44, 1],
+            ),
+            (Header::Item { id: 7 }, &[8, 7]),
+            (Header::StreamEnd { id: 7, how: StreamEnd::Done }, &[9, 7, 0]),
+            (Header::StreamEnd { id: 7, how: failed }, &[9, 7, 1, 2, b'n', b'o']),
+            (
+                Header::StreamEnd { id: 7, how: StreamEnd::Refused(NotReplied::Panicked) },
+                &[9, 7, 2, 2],
+            ),
+            (Header::Credit { id: 7, items: 32, bytes: 5 }, &[10, 7, 32, 5]),
+            (Header::Cancel { id: 7 }, &[11, 7]),
+            (Header::Goodbye, &[12]),
         ] {
             let frame = seal(&header, b"body").unwrap();
             assert_eq!(frame, [golden, b"body"].concat(), "{header:?}");
             assert_eq!(open(frame).unwrap(), (header, Bytes::from_static(b"body")));
         }
+    }
+
+    #[test]
+    fn a_kind_longer_than_is_allowed_is_no_header() {
+        let kind = |bytes| Header::Message { kind: "k".repeat(bytes) };
+        assert!(open(seal(&kind(KIND_BYTES_MAX), b"").unwrap()).is_ok());
+        let error = open(seal(&kind(KIND_BYTES_MAX + 1), b"").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("65 bytes"), "{error}");
     }
 
     proptest! {

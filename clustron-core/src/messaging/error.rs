@@ -65,6 +65,37 @@ pub enum MessageError {
         /// What its decoder said.
         reason: String,
     },
+    /// The addressee takes no more of this kind at the moment. Not applied; try again a little
+    /// later, or elsewhere: see [`Retry`](crate::Retry).
+    #[error("node {node} takes no more {kind:?} at the moment: try again later, or send less")]
+    Busy {
+        /// The addressee.
+        node: NodeId,
+        /// The message's kind.
+        kind: &'static str,
+    },
+    /// The handler of a stream ended it with an error. Unknown what else it did; the items before
+    /// it are good.
+    #[error("the handler of {kind:?} at node {node} ended its stream with an error: {reason}")]
+    StreamFailed {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+        /// What the handler said.
+        reason: String,
+    },
+    /// The next item of a stream did not come in time, and the stream was given up. Unknown what
+    /// its handler did; the items before it are good.
+    #[error("node {node} sent no item of {kind:?} for {idle:?}")]
+    StreamIdle {
+        /// The addressee.
+        node: NodeId,
+        /// The request's kind.
+        kind: &'static str,
+        /// How long was waited.
+        idle: Duration,
+    },
     /// The handler panicked. Unknown how far it came.
     #[error("the handler of {kind:?} at node {node} panicked")]
     HandlerPanicked {
@@ -111,11 +142,33 @@ impl MessageError {
             | Self::TooLarge { .. }
             | Self::Encode(_)
             | Self::NoHandler { .. }
-            | Self::Undecodable { .. } => Outcome::NotApplied,
+            | Self::Undecodable { .. }
+            | Self::Busy { .. } => Outcome::NotApplied,
             Self::HandlerPanicked { .. }
+            | Self::StreamFailed { .. }
+            | Self::StreamIdle { .. }
             | Self::Disconnected { .. }
             | Self::Timeout { .. }
             | Self::BadReply { .. } => Outcome::Unknown,
+        }
+    }
+
+    /// Whether the message had no effect, and the same one may succeed a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::UnknownNode { .. }
+            | Self::Unreachable { .. }
+            | Self::NoHandler { .. }
+            | Self::Busy { .. } => true,
+            Self::TooLarge { .. }
+            | Self::Encode(_)
+            | Self::Undecodable { .. }
+            | Self::HandlerPanicked { .. }
+            | Self::StreamFailed { .. }
+            | Self::StreamIdle { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::BadReply { .. } => false,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) enum Lane {
     /// Nothing: the initiator only wants to know who answers, and closes. That is no lost
     /// connection, or one look would make the other side look in turn, without end.
     Look,
+    /// Streams of replies.
+    Bulk,
 }
 
 /// What one node says about itself when it connects or accepts.

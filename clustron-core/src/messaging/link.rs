@@ -189,7 +189,7 @@ impl Link {
         let (tx, rx) = watch::channel(None);
         let tasks = shared.tasks.clone();
         tasks.spawn("dial", async move {
-            let idle = (lane == Lane::Data).then_some(shared.data_idle_timeout);
+            let idle = (lane != Lane::Control).then_some(shared.data_idle_timeout);
             let result = match dial(&shared, &addr, lane, Some(to)).await {
                 Ok(established) => Ok(Session::start(&shared, established, idle)),
                 Err(error) => {

@@ -3,37 +3,63 @@
 //! Each node opens a connection per peer and lane when it first has something to say, and answers
 //! requests on the connection that brought them. A connection that ends is evidence for the failure
 //! detector; nothing is ever sent twice by itself.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `handshake`, `listen`, `link`, `session` | connections: who may talk, and the frames of one |
+//! | `frame`, `envelope` | the bytes on them |
+//! | `handlers`, `queue`, `options`, `notices` | who takes what, and what becomes of too much |
+//! | `stream` | replies in many items, with credit |
+//! | `retry`, `trace` | pauses between tries; one request as one trace |
 
 mod address_book;
 mod backoff;
 mod envelope;
 mod error;
 mod frame;
+mod gate;
 mod handlers;
 mod handshake;
 mod link;
 mod listen;
+mod notices;
+mod options;
+mod outgoing;
 mod places;
+mod queue;
 mod quiet;
+mod retry;
 mod session;
+mod stream;
+mod trace;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use envelope::Header;
 use tokio::sync::{Semaphore, mpsc};
 
 use address_book::AddressBook;
+pub(crate) use envelope::KIND_BYTES_MAX;
 pub use error::{MessageError, Outcome};
-pub(crate) use handlers::Handlers;
+pub(crate) use handlers::{Handlers, decode};
 pub use handlers::{Message, Request};
 pub use handshake::Refusal;
 pub(crate) use handshake::{HandshakeError, Hello, Lane, Process};
 pub(crate) use link::DialError;
 use link::Link;
+pub use options::{HandlerOptions, RequestOptions, Retry, StreamOptions, WhenFull};
 use places::Places;
+use queue::Arrived;
 use quiet::Quiet;
+pub(crate) use retry::Pauses;
+use stream::{Ask, Back};
+pub use stream::{ItemSink, ReplyStream, SinkError, StreamRequest};
+pub use trace::{InvalidTraceparent, TraceContext};
 
 use crate::chance::Chance;
 use crate::codec;
@@ -62,7 +88,9 @@ pub(crate) struct Shared {
     handlers: Handlers,
     addresses: RwLock<AddressBook>,
     links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
-    request_slots: [Arc<Semaphore>; 2],
+    /// By lane. Nothing is asked for on a look, and streams have limits of their own.
+    request_slots: [Arc<Semaphore>; 4],
+    chance: Arc<Chance>,
     /// Of accepted connections.
     places: Arc<Places>,
     /// How long nothing uses a connection for bulk before it is closed.
@@ -75,6 +103,9 @@ pub(crate) struct Shared {
     metrics: Arc<CoreMetrics>,
     tasks: Tasks,
 }
+
+/// What a header takes at most besides the kind's name: a trace, two varints and some tags.
+pub(crate) const HEADER_BYTES: usize = 64;
 
 /// How long to wait before looking again at an address where a handshake broke.
 const LOOK_AGAIN_AFTER_MS: [u64; 4] = [5, 10, 20, 40];
@@ -108,6 +139,7 @@ impl Messenger {
         local: Arc<Local>,
         transport: Arc<dyn Transport>,
         handlers: Handlers,
+        chance: Arc<Chance>,
         metrics: Arc<CoreMetrics>,
         tasks: Tasks,
     ) -> (Self, mpsc::Receiver<PeerNews>) {
@@ -124,7 +156,8 @@ impl Messenger {
             handlers,
             addresses: RwLock::default(),
             links: Mutex::default(),
-            request_slots: [slots(), slots()],
+            request_slots: [slots(), slots(), slots(), slots()],
+            chance,
             places: Places::new(config.connections_max, config.connections_per_peer_max),
             data_idle_timeout: config.data_idle_timeout,
             jitter,
@@ -137,15 +170,34 @@ impl Messenger {
         (Self { shared: Arc::new(shared) }, news_rx)
     }
 
-    /// Registers a handler for one-way messages. Messages of one sender and lane arrive in order,
-    /// each after the handler of the one before has ended.
-    pub(crate) fn on_message<M, F, Fut>(&self, handler: F)
+    /// Registers a handler for one-way messages that runs where they are received: all messages of
+    /// one sender and lane stay in order, and the handler must be short.
+    pub(crate) fn on_message_inline<M, F, Fut>(&self, handler: F)
     where
         M: Message,
         F: Fn(NodeId, M) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.shared.handlers.on_message(handler);
+        self.shared.handlers.on_message_inline(handler);
+    }
+
+    /// The same for bytes of a kind.
+    pub(crate) fn on_bytes<F>(&self, kind: &'static str, handler: F)
+    where
+        F: Fn(NodeId, Bytes) -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.shared.handlers.on_bytes(kind, handler);
+    }
+
+    /// Registers a handler for one-way messages, with a queue of its own. Messages of one sender,
+    /// kind and lane arrive in order, each after the handler of the one before has ended.
+    pub(crate) fn on_message<M, F, Fut>(&self, options: HandlerOptions, handler: F)
+    where
+        M: Message,
+        F: Fn(NodeId, M) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.shared.handlers.on_message(options, handler);
     }
 
     /// Registers a handler for requests; handlers run beside each other.
@@ -155,10 +207,31 @@ impl Messenger {
         F: Fn(NodeId, R) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = R::Reply> + Send + 'static,
     {
-        self.shared.handlers.on_request(handler);
+        self.shared.handlers.on_request(None, handler);
     }
 
-    /// Sends a one-way message: at most once, in order per addressee and lane. Returns when a
+    /// The same with a limit to how many run.
+    pub(crate) fn on_request_with<R, F, Fut>(&self, options: HandlerOptions, handler: F)
+    where
+        R: Request,
+        F: Fn(NodeId, R) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = R::Reply> + Send + 'static,
+    {
+        self.shared.handlers.on_request(Some(options), handler);
+    }
+
+    /// Registers a handler for requests for streams.
+    pub(crate) fn on_stream_request<R, F, Fut, E>(&self, options: HandlerOptions, handler: F)
+    where
+        R: StreamRequest,
+        F: Fn(NodeId, R, ItemSink<R::Item>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.shared.handlers.on_stream_request(options, handler);
+    }
+
+    /// Sends a one-way message: at most once, in order per addressee, kind and lane. Returns when a
     /// connection has taken it; waits while the connection's queue is full.
     pub(crate) async fn send<M: Message>(
         &self,
@@ -168,14 +241,29 @@ impl Messenger {
     ) -> Result<(), MessageError> {
         let body = self.encode(message)?;
         self.shared.metrics.messages_sent.inc();
+        let trace = TraceContext::current();
         if to == self.shared.local.id {
-            return match self.shared.handlers.call(to, M::KIND, body.into()).await {
-                Ok(_) => Ok(()),
-                Err(why) => Err(not_replied(to, M::KIND, why)),
-            };
+            let arrived = Arrived { from: to, session: None, trace, body: body.into() };
+            let taken = self.shared.handlers.deliver(&self.shared, M::KIND, arrived).await;
+            return taken.map_err(|why| not_replied(to, M::KIND, why));
         }
         let session = self.session(to, lane).await?;
-        session.send(M::KIND, &body).await.map_err(|_| MessageError::Disconnected { node: to })
+        let sent = session.send(M::KIND, trace, &body).await;
+        sent.map_err(|_| MessageError::Disconnected { node: to })
+    }
+
+    /// The same with bytes, to another node. They must fit into a frame.
+    pub(crate) async fn send_bytes(
+        &self,
+        to: NodeId,
+        lane: Lane,
+        kind: &'static str,
+        body: &[u8],
+    ) -> Result<(), MessageError> {
+        self.shared.metrics.messages_sent.inc();
+        let session = self.session(to, lane).await?;
+        let sent = session.send(kind, None, body).await;
+        sent.map_err(|_| MessageError::Disconnected { node: to })
     }
 
     /// Sends a request and waits at most `deadline` for the reply. It is processed at most once.
@@ -188,13 +276,17 @@ impl Messenger {
     ) -> Result<R::Reply, MessageError> {
         let body = self.encode(request)?;
         self.shared.metrics.requests_sent.inc();
-        let kind = R::KIND;
+        let (kind, trace) = (R::KIND, TraceContext::current());
         let reply = async {
             if to == self.shared.local.id {
-                return Ok(self.shared.handlers.call(to, kind, body.into()).await);
+                let ready = match self.shared.handlers.request(&self.shared, kind) {
+                    Ok(ready) => ready,
+                    Err(why) => return Ok(Err(why)),
+                };
+                return Ok(ready.run(&self.shared, to, kind, trace, body.into()).await);
             }
             let session = self.session(to, lane).await?;
-            let reply = session.request(kind, &body).await;
+            let reply = session.request(kind, trace, &body).await;
             reply.map_err(|_| MessageError::Disconnected { node: to })
         };
         let reply = tokio::time::timeout(deadline, reply)
@@ -206,6 +298,52 @@ impl Messenger {
             kind,
             reason: error.to_string(),
         })
+    }
+
+    /// Asks for a stream of replies, on the lane for these.
+    pub(crate) async fn request_stream<R: StreamRequest>(
+        &self,
+        to: NodeId,
+        request: &R,
+        options: &StreamOptions,
+    ) -> Result<ReplyStream<R::Item>, MessageError> {
+        let body = self.encode(request)?;
+        self.shared.metrics.requests_sent.inc();
+        let ask = Ask::new(to, R::KIND, options);
+        let inbox = ask.inbox();
+        if to == self.shared.local.id {
+            let gate = stream::serve_here(&self.shared, ask, body.into(), inbox.clone())
+                .map_err(|why| not_replied(to, R::KIND, why))?;
+            return Ok(ReplyStream::new(ask, inbox, Back::Gate(gate)));
+        }
+        let in_use = self.session(to, Lane::Bulk).await?;
+        let session = in_use.session().clone();
+        let id = session.next_id();
+        session.streams.open(id, inbox.clone());
+        let back = Back::Session {
+            session: in_use,
+            id,
+            tasks: self.shared.tasks.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        // From here on dropping it forgets the stream.
+        let stream = ReplyStream::new(ask, inbox, back);
+        let lost = MessageError::Disconnected { node: to };
+        // The reader may have closed just before the stream was opened.
+        if session.is_closed() {
+            return Err(lost);
+        }
+        let header = Header::StreamRequest {
+            trace: TraceContext::current(),
+            id,
+            kind: R::KIND.to_owned(),
+            items: ask.items,
+            bytes: ask.bytes,
+        };
+        let frame = envelope::seal(&header, &body);
+        let frame = frame.map_err(|error| MessageError::Encode(error.to_string()))?;
+        session.enqueue(frame).await.map_err(|_| lost)?;
+        Ok(stream)
     }
 
     /// Where a node is reached from now on, unless a later process of it is known to live
@@ -230,7 +368,7 @@ impl Messenger {
 
     /// A node has just shown that it can be talked to: whoever waits to dial it dials now.
     pub(crate) fn heard_from(&self, node: NodeId) {
-        for lane in [Lane::Control, Lane::Data] {
+        for lane in [Lane::Control, Lane::Data, Lane::Bulk] {
             let links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
             let link = links.get(&(node, lane)).cloned();
             drop(links);
@@ -249,7 +387,7 @@ impl Messenger {
     /// Closes whatever connects us to a node, so that whoever waits for its reply learns at once
     /// that it is gone. Who has something to say to it dials anew.
     pub(crate) fn hang_up(&self, node: NodeId) {
-        for lane in [Lane::Control, Lane::Data] {
+        for lane in [Lane::Control, Lane::Data, Lane::Bulk] {
             let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
             let link = links.remove(&(node, lane));
             drop(links);
@@ -305,7 +443,10 @@ impl Messenger {
 
     fn encode<M: Message>(&self, message: &M) -> Result<Vec<u8>, MessageError> {
         let body = codec::encode(message).map_err(|e| MessageError::Encode(e.to_string()))?;
-        let (bytes, max) = (body.len() + M::KIND.len() + 32, self.shared.frame_bytes_max);
+        let (bytes, max) = (
+            body.len() + handlers::kind_of::<M>().len() + HEADER_BYTES,
+            self.shared.frame_bytes_max,
+        );
         if bytes > max {
             return Err(MessageError::TooLarge { bytes, max });
         }
@@ -330,6 +471,7 @@ fn not_replied(node: NodeId, kind: &'static str, why: envelope::NotReplied) -> M
         }
         envelope::NotReplied::Panicked => MessageError::HandlerPanicked { node, kind },
         envelope::NotReplied::ReplyLost { reason } => MessageError::BadReply { node, kind, reason },
+        envelope::NotReplied::Busy => MessageError::Busy { node, kind },
     }
 }
 

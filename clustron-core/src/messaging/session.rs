@@ -4,33 +4,29 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use bytes::Bytes;
+use tokio::io::ReadHalf;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::envelope::{self, Header, NotReplied};
-use super::frame::{FrameError, FrameReader, HEAD_BYTES, put_frame};
+use super::frame::{FrameError, FrameReader, HEAD_BYTES};
+use super::gate::Gate;
 use super::handshake::{Established, Hello, Lane};
+use super::notices::Notices;
+use super::outgoing::{self, Closed, Outgoing};
+use super::queue::Arrived;
+use super::stream::{self, Streams};
+use super::trace::TraceContext;
 use crate::identity::NodeId;
+use crate::tasks::Tasks;
 use crate::transport::Stream;
-
-/// Frames that may wait for the writer of one connection.
-const QUEUE_FRAMES: usize = 1024;
-
-/// Bytes that may wait for the writer of one connection; a single frame may be larger.
-const QUEUE_BYTES: usize = 16 << 20;
-
-/// Frames that go into one write at most.
-const BATCH_FRAMES: usize = 64;
-
-/// Above this the write buffer is given back after a batch.
-const BUFFER_KEEP_BYTES: usize = 256 << 10;
 
 /// Requests that wait for others to answer: if they held the slots of those answers, they would
 /// wait for themselves. Each connection has slots of its own for them.
@@ -40,38 +36,30 @@ const OWN_REQUESTS_AT_ONCE: usize = 4096;
 
 type Reply = Result<Bytes, NotReplied>;
 
-/// The connection is closed; the frame was not written, or not known to be.
-#[derive(Debug)]
-pub(super) struct Closed;
-
-/// A frame on its way, with the share of the queue's bytes that it holds.
-struct Queued {
-    frame: Bytes,
-    _share: OwnedSemaphorePermit,
-}
-
 /// One connection. It lives as long as both directions of its stream do.
 pub(crate) struct Session {
     pub(super) peer: NodeId,
-    queue: mpsc::Sender<Queued>,
-    bytes_free: Arc<Semaphore>,
+    outgoing: Outgoing,
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     id_next: AtomicU64,
     own_slots: Arc<Semaphore>,
+    pub(super) streams: Streams,
+    /// What the peer was told about messages that were not taken.
+    told: Notices,
+    /// What the peer told about them.
+    heard: Notices,
     closed: CancellationToken,
-    gate: Mutex<Gate>,
-}
-
-/// Who uses a connection, so that one that nobody uses can be closed without a race.
-struct Gate {
-    users: usize,
-    used_at: Instant,
-    /// It ends for want of use, at either side's wish. Nobody comes in any more.
-    retired: bool,
+    gate: Gate,
 }
 
 /// A connection that somebody uses, and that therefore is not closed for want of use.
 pub(super) struct InUse(Arc<Session>);
+
+impl InUse {
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.0
+    }
+}
 
 impl Deref for InUse {
     type Target = Session;
@@ -83,11 +71,12 @@ impl Deref for InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        let mut gate = self.0.gate();
-        gate.users -= 1;
-        gate.used_at = Instant::now();
+        self.0.gate.leave();
     }
 }
+
+/// A peer did what the protocol does not allow.
+type Violation = Box<dyn std::error::Error + Send + Sync>;
 
 impl Session {
     /// Starts the tasks of an established connection. When it ends, `shared` hears of it, unless it
@@ -98,16 +87,18 @@ impl Session {
         idle: Option<Duration>,
     ) -> Arc<Self> {
         let Established { peer, reader, writer, place } = established;
-        let (queue, frames) = mpsc::channel(QUEUE_FRAMES);
+        let (outgoing, frames) = outgoing::queue();
         let session = Arc::new(Self {
             peer: peer.node.id,
-            queue,
-            bytes_free: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            outgoing,
             waiting: Mutex::default(),
             id_next: AtomicU64::new(0),
             own_slots: Arc::new(Semaphore::new(OWN_REQUESTS_AT_ONCE)),
+            streams: Streams::default(),
+            told: Notices::default(),
+            heard: Notices::default(),
             closed: CancellationToken::new(),
-            gate: Mutex::new(Gate { users: 0, used_at: Instant::now(), retired: false }),
+            gate: Gate::default(),
         });
         shared.metrics.connections_open.inc();
         let metrics = shared.metrics.clone();
@@ -117,10 +108,10 @@ impl Session {
                 let mut writer = writer;
                 tokio::select! {
                     biased;
-                    () = write_frames(&mut writer, frames, &metrics.bytes_sent) => {}
-                    () = this.unused(idle) => {
+                    () = frames.write(&mut writer, &metrics.bytes_sent) => {}
+                    () = this.gate.unused(idle) => {
                         metrics.connections_idle_closed.inc();
-                        say_goodbye(&mut writer).await;
+                        outgoing::say_goodbye(&mut writer).await;
                     }
                 }
             };
@@ -141,7 +132,7 @@ impl Session {
             this.close();
             drop(place);
             shared2.metrics.connections_open.dec();
-            if !this.gate().retired {
+            if !this.gate.is_retired() {
                 shared2.connection_lost(peer.node.id);
             }
         });
@@ -149,14 +140,28 @@ impl Session {
     }
 
     /// Queues a one-way message; waits while the queue is full.
-    pub(super) async fn send(&self, kind: &str, body: &[u8]) -> Result<(), Closed> {
-        let header = Header::Message { kind: kind.to_owned() };
+    pub(super) async fn send(
+        &self,
+        kind: &str,
+        trace: Option<TraceContext>,
+        body: &[u8],
+    ) -> Result<(), Closed> {
+        let kind = kind.to_owned();
+        let header = match trace {
+            None => Header::Message { kind },
+            Some(trace) => Header::TracedMessage { trace, kind },
+        };
         self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await
     }
 
     /// Sends a request and waits for its reply. Dropping the future forgets the request.
-    pub(super) async fn request(&self, kind: &str, body: &[u8]) -> Result<Reply, Closed> {
-        let id = self.id_next.fetch_add(1, Ordering::Relaxed);
+    pub(super) async fn request(
+        &self,
+        kind: &str,
+        trace: Option<TraceContext>,
+        body: &[u8],
+    ) -> Result<Reply, Closed> {
+        let id = self.next_id();
         let (tx, rx) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, tx);
         let _forget = Forget { session: self, id };
@@ -164,51 +169,33 @@ impl Session {
         if self.closed.is_cancelled() {
             return Err(Closed);
         }
-        let header = Header::Request { id, kind: kind.to_owned() };
+        let kind = kind.to_owned();
+        let header = match trace {
+            None => Header::Request { id, kind },
+            Some(trace) => Header::TracedRequest { trace, id, kind },
+        };
         self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await?;
         rx.await.map_err(|_| Closed)
     }
 
     /// Uses the connection, unless it is just being closed for want of use.
     pub(super) fn enter(self: &Arc<Self>) -> Option<InUse> {
-        let mut gate = self.gate();
-        if gate.retired {
-            return None;
-        }
-        gate.users += 1;
-        drop(gate);
-        Some(InUse(self.clone()))
+        self.gate.enter().then(|| InUse(self.clone()))
     }
 
-    /// Resolves when nobody has used the connection for that long; then nobody can any more. Who
-    /// waits for a reply uses it. Never, without a time.
-    async fn unused(&self, idle: Option<Duration>) {
-        let Some(idle) = idle else { return std::future::pending().await };
-        loop {
-            let next = {
-                let mut gate = self.gate();
-                let due = gate.used_at + idle;
-                let now = Instant::now();
-                match gate.users {
-                    0 if due <= now => {
-                        gate.retired = true;
-                        return;
-                    }
-                    0 => due,
-                    _ => now + idle,
-                }
-            };
-            tokio::time::sleep_until(next).await;
-        }
+    /// Leave to answer the peer beside the reading. `None` when the node ends.
+    pub(super) async fn own_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.own_slots.clone().acquire_owned().await.ok()
     }
 
     /// Whether it ended because nobody used it.
     pub(super) fn is_retired(&self) -> bool {
-        self.gate().retired
+        self.gate.is_retired()
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Names a request or stream on this connection.
+    pub(super) fn next_id(&self) -> u64 {
+        self.id_next.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -219,20 +206,42 @@ impl Session {
     pub(super) fn close(&self) {
         self.closed.cancel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.streams.lost();
     }
 
-    async fn enqueue(&self, frame: Bytes) -> Result<(), Closed> {
-        let share = frame.len().min(QUEUE_BYTES) as u32;
-        let queued = async {
-            let _share =
-                self.bytes_free.clone().acquire_many_owned(share).await.map_err(|_| Closed)?;
-            self.queue.send(Queued { frame, _share }).await.map_err(|_| Closed)
-        };
-        tokio::select! {
-            biased;
-            () = self.closed.cancelled() => Err(Closed),
-            queued = queued => queued,
+    /// Counts a one-way message that was not taken, and tells its sender, which hears of each kind
+    /// once a second at most.
+    pub(super) fn not_taken(&self, shared: &Shared, kind: &str, why: NotReplied) {
+        shared.metrics.messages_unhandled.inc();
+        let Some(count) = self.told.due(kind, 1, Instant::now()) else { return };
+        tracing::warn!(from = %self.peer, kind, count, ?why, "messages were not handled");
+        let header = Header::NotTaken { kind: kind.to_owned(), count, why };
+        // Where the queue is full the next notice speaks for this one, too.
+        if let Ok(frame) = envelope::seal(&header, &[])
+            && self.try_enqueue(&frame).is_err()
+        {
+            self.told.put_back(kind, count);
         }
+    }
+
+    /// Queues a frame without a body where nothing can be waited for.
+    pub(super) fn say(self: &Arc<Self>, tasks: &Tasks, runtime: &Handle, header: &Header) {
+        let Ok(frame) = envelope::seal(header, &[]) else { return };
+        if self.try_enqueue(&frame).is_ok() {
+            return;
+        }
+        let this = self.clone();
+        // Whoever drops a stream may do so outside of the runtime.
+        let _runtime = runtime.enter();
+        tasks.spawn("stream credit", async move { drop(this.enqueue(frame).await) });
+    }
+
+    fn try_enqueue(&self, frame: &Bytes) -> Result<(), Closed> {
+        self.outgoing.try_push(frame)
+    }
+
+    pub(super) async fn enqueue(&self, frame: Bytes) -> Result<(), Closed> {
+        self.outgoing.push(frame).await
     }
 
     async fn read_frames(
@@ -258,10 +267,16 @@ impl Session {
             shared.metrics.bytes_received.inc_by((HEAD_BYTES + frame.len()) as u64);
             match envelope::open(frame) {
                 Ok((Header::Goodbye, _)) => {
-                    self.gate().retired = true;
+                    self.gate.retire();
                     return;
                 }
-                Ok((header, body)) => self.dispatch(shared, peer.lane, header, body).await,
+                Ok((header, body)) => {
+                    if let Err(error) = self.dispatch(shared, peer.lane, header, body).await {
+                        shared.metrics.protocol_errors.inc();
+                        tracing::warn!(peer = %peer.node, %error, "dropped a connection that broke the rules");
+                        return;
+                    }
+                }
                 Err(error) => {
                     shared.metrics.protocol_errors.inc();
                     tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
@@ -271,41 +286,112 @@ impl Session {
         }
     }
 
-    /// Handles one frame. Messages run here, one after the other, so that they keep their order;
-    /// requests run beside each other, and when too many do, reading waits.
+    /// Handles one frame. Messages are queued by kind, in their order; requests run beside each
+    /// other, and when too many do, reading waits.
     async fn dispatch(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         lane: Lane,
         header: Header,
         body: Bytes,
-    ) {
+    ) -> Result<(), Violation> {
         match header {
-            Header::Message { kind } => {
-                shared.metrics.messages_received.inc();
-                if let Err(why) = shared.handlers.call(self.peer, &kind, body).await {
-                    shared.metrics.messages_unhandled.inc();
-                    tracing::warn!(from = %self.peer, kind, ?why, "a message was not handled");
-                }
+            Header::Message { kind } => self.take(shared, &kind, None, body).await,
+            Header::TracedMessage { trace, kind } => {
+                self.take(shared, &kind, Some(trace), body).await;
             }
-            Header::Request { id, kind } => {
-                let slots = match UNSLOTTED.contains(&kind.as_str()) {
-                    true => self.own_slots.clone(),
-                    false => shared.request_slots[lane as usize].clone(),
-                };
-                let Ok(slot) = slots.acquire_owned().await else { return };
-                let (this, shared2) = (self.clone(), shared.clone());
-                shared.tasks.spawn("request handler", async move {
-                    let reply = shared2.handlers.call(this.peer, &kind, body).await;
-                    this.reply(&shared2, id, reply).await;
-                    // Held to the end: a peer that reads no replies must not pile them up.
-                    drop(slot);
-                });
+            Header::Request { id, kind } => self.answer(shared, lane, id, kind, None, body).await,
+            Header::TracedRequest { trace, id, kind } => {
+                self.answer(shared, lane, id, kind, Some(trace), body).await;
             }
             Header::Reply { id } => self.settle(id, Ok(body)),
             Header::Refused { id, why } => self.settle(id, Err(why)),
+            Header::NotTaken { kind, count, why } => self.heard(shared, &kind, count, &why),
+            Header::StreamRequest { trace, id, kind, items, bytes } => {
+                let trace = trace.filter(TraceContext::is_valid);
+                let asked = stream::Asked { trace, id, kind, items, bytes, body };
+                stream::serve(shared, self, asked).await?;
+            }
+            Header::Item { id } => self.streams.item(id, body)?,
+            Header::StreamEnd { id, how } => self.streams.ended(id, how),
+            Header::Credit { id, items, bytes } => self.streams.credit(id, items, bytes),
+            Header::Cancel { id } => self.streams.cancel(id),
             // The reader has seen to it.
             Header::Goodbye => {}
+        }
+        Ok(())
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        kind: &str,
+        trace: Option<TraceContext>,
+        body: Bytes,
+    ) {
+        shared.metrics.messages_received.inc();
+        let trace = trace.filter(TraceContext::is_valid);
+        let arrived = Arrived { from: self.peer, session: Some(self.clone()), trace, body };
+        if let Err(why) = shared.handlers.deliver(shared, kind, arrived).await {
+            self.not_taken(shared, kind, why);
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        lane: Lane,
+        id: u64,
+        kind: String,
+        trace: Option<TraceContext>,
+        body: Bytes,
+    ) {
+        let ready = shared.handlers.request(shared, &kind);
+        // Also who is turned away is answered beside the reading: two that both wait until they can
+        // write, and do not read meanwhile, would wait for each other.
+        let slots = match ready.is_err() || UNSLOTTED.contains(&kind.as_str()) {
+            true => self.own_slots.clone(),
+            false => shared.request_slots[lane as usize].clone(),
+        };
+        let Ok(slot) = slots.acquire_owned().await else { return };
+        let trace = trace.filter(TraceContext::is_valid);
+        let (this, shared2) = (self.clone(), shared.clone());
+        shared.tasks.spawn("request handler", async move {
+            let reply = match ready {
+                Ok(ready) => ready.run(&shared2, this.peer, &kind, trace, body).await,
+                Err(why) => Err(why),
+            };
+            this.reply(&shared2, id, reply).await;
+            // Held to the end: a peer that reads no replies must not pile them up.
+            drop(slot);
+        });
+    }
+
+    /// The peer did not take messages of this node.
+    fn heard(&self, shared: &Shared, kind: &str, count: u64, why: &NotReplied) {
+        // A peer can say any number; it shall not make the counter wrap.
+        let count = count.min(u32::MAX.into());
+        shared.metrics.messages_not_taken.inc_by(count);
+        let Some(count) = self.heard.due(kind, count, Instant::now()) else { return };
+        let node = self.peer;
+        match why {
+            NotReplied::NoHandler => tracing::warn!(
+                %node, kind, count,
+                "the node has no handler for messages of this kind, and they are lost: register one \
+                 there, or send only to nodes that have one"
+            ),
+            NotReplied::Busy => tracing::warn!(
+                %node, kind, count,
+                "the node dropped messages of this kind because its queue was full: send less, or \
+                 give the handler there a larger queue or `WhenFull::Wait`"
+            ),
+            NotReplied::Undecodable { .. }
+            | NotReplied::Panicked
+            | NotReplied::ReplyLost { .. } => tracing::warn!(
+                %node, kind, count,
+                "the node could not handle messages of this kind: see its log, and whether both \
+                 sides run the same version"
+            ),
         }
     }
 
@@ -348,50 +434,5 @@ struct Forget<'a> {
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.session.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
-}
-
-/// Writes queued frames, as many as there are with one system call.
-async fn write_frames(
-    writer: &mut WriteHalf<Box<dyn Stream>>,
-    mut frames: mpsc::Receiver<Queued>,
-    written: &prometheus_client::metrics::counter::Counter,
-) {
-    let mut batch = Vec::with_capacity(BATCH_FRAMES);
-    let mut out = BytesMut::new();
-    while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
-        if batch.len() < BATCH_FRAMES {
-            // Whoever else can run now may have something to say, too. A system call for each
-            // frame costs more than anything else that happens to a small one.
-            tokio::task::yield_now().await;
-            while batch.len() < BATCH_FRAMES
-                && let Ok(queued) = frames.try_recv()
-            {
-                batch.push(queued);
-            }
-        }
-        for queued in &batch {
-            put_frame(&mut out, &queued.frame);
-        }
-        if writer.write_all(&out).await.is_err() || writer.flush().await.is_err() {
-            return;
-        }
-        written.inc_by(out.len() as u64);
-        batch.clear();
-        out.clear();
-        if out.capacity() > BUFFER_KEEP_BYTES {
-            out = BytesMut::new();
-        }
-    }
-}
-
-/// Tells the other side that the connection ends for want of use. If that fails, it has ended
-/// anyway.
-async fn say_goodbye(writer: &mut WriteHalf<Box<dyn Stream>>) {
-    let Ok(frame) = envelope::seal(&Header::Goodbye, &[]) else { return };
-    let mut out = BytesMut::new();
-    put_frame(&mut out, &frame);
-    if writer.write_all(&out).await.is_ok() {
-        let _ = writer.shutdown().await;
     }
 }

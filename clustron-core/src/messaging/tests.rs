@@ -23,12 +23,17 @@ impl Message for Note {
     const KIND: &'static str = "test.note";
 }
 
-async fn node(
+pub(super) async fn node(
     network: &MemoryNetwork,
     name: &str,
     id: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
     node_over(Arc::new(network.host(name)), name, id).await
+}
+
+/// What a node says of itself.
+pub(super) fn local(info: NodeInfo) -> Local {
+    Local::new(ClusterName::new("test").unwrap(), None, info, BTreeSet::new(), false)
 }
 
 async fn node_over(
@@ -48,8 +53,7 @@ async fn start(
     starts: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
     let listener = transport.listen(&format!("{name}:1")).await.unwrap();
-    let info = lives(id, &listener.local_addr(), starts);
-    let local = Local::new(ClusterName::new("test").unwrap(), None, info, BTreeSet::new(), false);
+    let local = local(lives(id, &listener.local_addr(), starts));
     let config = MessengerConfig {
         connect_timeout: Duration::from_secs(1),
         frame_bytes_max: 1 << 20,
@@ -62,6 +66,7 @@ async fn start(
         Arc::new(local),
         transport,
         Handlers::default(),
+        Arc::new(Chance::seeded(id)),
         Arc::default(),
         Tasks::default(),
     );
@@ -69,7 +74,7 @@ async fn start(
     (messenger, news)
 }
 
-fn lives(id: u64, addr: &str, starts: u64) -> NodeInfo {
+pub(super) fn lives(id: u64, addr: &str, starts: u64) -> NodeInfo {
     NodeInfo {
         id: NodeId(id),
         name: NodeName::new(format!("n{id}")).unwrap(),
@@ -92,7 +97,7 @@ async fn a_request_is_answered_and_a_message_arrives_in_order() {
     let (b, _news) = node(&network, "b", 2).await;
     b.on_request(|_, Add(x, y)| async move { x + y });
     let (tx, mut rx) = mpsc::channel(1000);
-    b.on_message(move |from, Note(n)| {
+    b.on_message(HandlerOptions::default(), move |from, Note(n)| {
         let tx = tx.clone();
         async move { tx.send((from, n)).await.unwrap() }
     });

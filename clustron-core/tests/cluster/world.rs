@@ -214,6 +214,15 @@ impl World {
     }
 }
 
+/// Two members that have found each other.
+pub(crate) async fn pair() -> (World, Member, Member) {
+    let world = World::new(&["a", "b"]);
+    let members: [Member; 2] = world.start_all(&["a", "b"]).await.try_into().ok().expect("two");
+    let [a, b] = members;
+    settled(&[&a, &b]).await;
+    (world, a, b)
+}
+
 pub(crate) fn address(host: &str) -> String {
     format!("{host}:1")
 }

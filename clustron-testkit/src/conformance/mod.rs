@@ -3,10 +3,12 @@
 
 mod detector;
 mod discovery;
+mod event_bus;
 mod transport;
 
 pub use detector::{detector_conformance, quorum_conformance};
 pub use discovery::{DiscoveryFixture, Given, discovery_conformance};
+pub use event_bus::{EventBusFixture, event_bus_conformance};
 pub use transport::{TransportFixture, transport_conformance};
 
 use std::fmt;

@@ -1,0 +1,132 @@
+//! What waits to be written to one connection, bounded in frames and in bytes.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncWriteExt, WriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::envelope::{self, Header};
+use super::frame::put_frame;
+use crate::transport::Stream;
+
+/// Frames that may wait for the writer of one connection.
+const QUEUE_FRAMES: usize = 1024;
+
+/// Bytes that may wait for the writer of one connection; a single frame may be larger.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// Frames that go into one write at most.
+const BATCH_FRAMES: usize = 256;
+
+/// Above this the write buffer is given back after a batch.
+const BUFFER_KEEP_BYTES: usize = 256 << 10;
+
+/// The connection is closed; the frame was not written, or not known to be.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// The end at which frames are put in. Whoever waits for room is told when the other end is gone.
+pub(super) struct Outgoing {
+    frames: mpsc::Sender<Bytes>,
+    bytes_free: Arc<Semaphore>,
+}
+
+/// The end at which they are written.
+pub(super) struct Frames {
+    frames: mpsc::Receiver<Bytes>,
+    bytes_free: Arc<Semaphore>,
+}
+
+/// A queue with nothing in it.
+pub(super) fn queue() -> (Outgoing, Frames) {
+    let (tx, rx) = mpsc::channel(QUEUE_FRAMES);
+    let bytes_free = Arc::new(Semaphore::new(QUEUE_BYTES));
+    let outgoing = Outgoing { frames: tx, bytes_free: bytes_free.clone() };
+    (outgoing, Frames { frames: rx, bytes_free })
+}
+
+/// The share of the queue's bytes that a frame holds until it is written.
+fn share(frame: &Bytes) -> usize {
+    frame.len().min(QUEUE_BYTES)
+}
+
+impl Outgoing {
+    /// Puts a frame at the end; waits while there is no room.
+    pub(super) async fn push(&self, frame: Bytes) -> Result<(), Closed> {
+        let room = self.bytes_free.acquire_many(share(&frame) as u32);
+        let room = room.await.map_err(|_closed| Closed)?;
+        self.frames.send(frame).await.map_err(|_closed| Closed)?;
+        // Whoever writes it gives it back.
+        room.forget();
+        Ok(())
+    }
+
+    /// Puts a frame at the end if there is room.
+    pub(super) fn try_push(&self, frame: &Bytes) -> Result<(), Closed> {
+        let room = self.bytes_free.try_acquire_many(share(frame) as u32);
+        let room = room.map_err(|_full| Closed)?;
+        match self.frames.try_send(frame.clone()) {
+            Ok(()) => room.forget(),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return Err(Closed),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.bytes_free.close();
+    }
+}
+
+impl Frames {
+    /// Writes what waits, as much as there is with one system call, until a write fails or nobody
+    /// can put anything in.
+    pub(super) async fn write(
+        mut self,
+        writer: &mut WriteHalf<Box<dyn Stream>>,
+        written: &Counter,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH_FRAMES);
+        let mut out = BytesMut::new();
+        while self.frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+            if batch.len() < BATCH_FRAMES {
+                // Whoever else can run now may have something to say, too. A system call for each
+                // frame costs more than anything else that happens to a small one.
+                tokio::task::yield_now().await;
+                while batch.len() < BATCH_FRAMES
+                    && let Ok(frame) = self.frames.try_recv()
+                {
+                    batch.push(frame);
+                }
+            }
+            for frame in &batch {
+                put_frame(&mut out, frame);
+            }
+            if writer.write_all(&out).await.is_err() || writer.flush().await.is_err() {
+                return;
+            }
+            written.inc_by(out.len() as u64);
+            self.bytes_free.add_permits(batch.iter().map(share).sum());
+            batch.clear();
+            out.clear();
+            if out.capacity() > BUFFER_KEEP_BYTES {
+                out = BytesMut::new();
+            }
+        }
+    }
+}
+
+/// Tells the other side that the connection ends for want of use. If that fails, it has ended
+/// anyway.
+pub(super) async fn say_goodbye(writer: &mut WriteHalf<Box<dyn Stream>>) {
+    let Ok(frame) = envelope::seal(&Header::Goodbye, &[]) else { return };
+    let mut out = BytesMut::new();
+    put_frame(&mut out, &frame);
+    if writer.write_all(&out).await.is_ok() {
+        let _ = writer.shutdown().await;
+    }
+}
