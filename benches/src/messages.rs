@@ -113,9 +113,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 async fn measure(arguments: &Arguments, system: System) -> anyhow::Result<Outcome> {
     let body = vec![7; arguments.bytes as usize];
     let mut pair = system.start(body.len()).await?;
-    let latencies = ask(&mut *pair, &body, arguments.requests).await?;
-    let per_second = send(&mut *pair, &body, Duration::from_secs(arguments.seconds)).await?;
-    Ok(Outcome { latencies, per_second })
+    let (requests, length) = (arguments.requests, Duration::from_secs(arguments.seconds));
+    // As a task, as callers are in a service: this thread would have to be woken each time.
+    let measuring = tokio::spawn(async move {
+        let latencies = ask(&mut *pair, &body, requests).await?;
+        let per_second = send(&mut *pair, &body, length).await?;
+        anyhow::Ok(Outcome { latencies, per_second })
+    });
+    measuring.await?
 }
 
 /// How long requests take, one after the other.

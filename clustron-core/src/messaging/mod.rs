@@ -454,10 +454,15 @@ impl Messenger {
     }
 
     async fn session(&self, to: NodeId, lane: Lane) -> Result<session::InUse, MessageError> {
-        self.shared.address(to)?;
         let link = {
             let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
-            links.entry((to, lane)).or_default().clone()
+            match links.get(&(to, lane)) {
+                Some(link) => link.clone(),
+                None => {
+                    self.shared.address(to)?;
+                    links.entry((to, lane)).or_default().clone()
+                }
+            }
         };
         link.session(&self.shared, to, lane).await
     }

@@ -92,10 +92,12 @@ impl Frames {
     ) {
         let mut batch = Vec::with_capacity(BATCH_FRAMES);
         let mut out = BytesMut::new();
+        let mut crowded = false;
         while self.frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
-            if batch.len() < BATCH_FRAMES {
-                // Whoever else can run now may have something to say, too. A system call for each
-                // frame costs more than anything else that happens to a small one.
+            if crowded && batch.len() < BATCH_FRAMES {
+                // Where several talked at once just now, others may have something to say, too, if
+                // they are let. A system call for each frame costs more than anything else that
+                // happens to a small one; but so does the turn, for one that comes alone.
                 tokio::task::yield_now().await;
                 while batch.len() < BATCH_FRAMES
                     && let Ok(frame) = self.frames.try_recv()
@@ -103,6 +105,7 @@ impl Frames {
                     batch.push(frame);
                 }
             }
+            crowded = batch.len() > 1;
             for frame in &batch {
                 put_frame(&mut out, frame);
             }

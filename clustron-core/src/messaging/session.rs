@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::envelope::{self, Header, NotReplied};
+use super::envelope::{self, Header, NotReplied, Plain};
 use super::frame::{FrameError, FrameReader, HEAD_BYTES};
 use super::gate::Gate;
 use super::handshake::{Established, Hello, Lane};
@@ -146,12 +146,13 @@ impl Session {
         trace: Option<TraceContext>,
         body: &[u8],
     ) -> Result<(), Closed> {
-        let kind = kind.to_owned();
-        let header = match trace {
-            None => Header::Message { kind },
-            Some(trace) => Header::TracedMessage { trace, kind },
+        let frame = match trace {
+            None => envelope::seal_plain(&Plain::Message { kind }, body),
+            Some(trace) => {
+                envelope::seal(&Header::TracedMessage { trace, kind: kind.to_owned() }, body)
+            }
         };
-        self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await
+        self.enqueue(frame.map_err(|_| Closed)?).await
     }
 
     /// Sends a request and waits for its reply. Dropping the future forgets the request.
@@ -169,12 +170,13 @@ impl Session {
         if self.closed.is_cancelled() {
             return Err(Closed);
         }
-        let kind = kind.to_owned();
-        let header = match trace {
-            None => Header::Request { id, kind },
-            Some(trace) => Header::TracedRequest { trace, id, kind },
+        let frame = match trace {
+            None => envelope::seal_plain(&Plain::Request { id, kind }, body),
+            Some(trace) => {
+                envelope::seal(&Header::TracedRequest { trace, id, kind: kind.to_owned() }, body)
+            }
         };
-        self.enqueue(envelope::seal(&header, body).map_err(|_| Closed)?).await?;
+        self.enqueue(frame.map_err(|_| Closed)?).await?;
         rx.await.map_err(|_| Closed)
     }
 
