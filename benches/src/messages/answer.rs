@@ -42,17 +42,18 @@ enum How {
 
 /// Answers until standard input ends.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
-    let answering = async {
+    // As a task, as what answers in a service is: this thread would have to be woken each time.
+    let answering = tokio::spawn(async {
         match arguments.how {
             How::Bare => bare::answer().await,
             How::Ours { name, listen, seeds } => ours::answer(name, listen, seeds).await,
             How::Nats { addr } => nats::answer(&addr).await,
         }
-    };
+    });
     tokio::select! {
         biased;
         () = crate::node::stdin_ends() => Ok(true),
-        answered = answering => answered.map(|()| true),
+        answered = answering => answered?.map(|()| true),
     }
 }
 
