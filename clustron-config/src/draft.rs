@@ -4,33 +4,39 @@
 //! can still say on which sheet it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use clustron_core::{ClusterName, Config, ConfigError, InvalidMetadata, InvalidName, TAGS_MAX};
+use clustron_core::{ClusterName, ConfigError, InvalidMetadata, InvalidName, TAGS_MAX};
 
 use crate::field::{self, Field, Wrong};
 use crate::keys::{self, KEYS, Key};
 use crate::origin::Origin;
 use crate::problem::{Problem, Problems};
 use crate::profile::Profile;
+use crate::rule::Broken;
 use crate::tree::{Entry, Node, Value, folded, short, shown_key};
+use crate::values::Values;
 
 /// What has been put together so far.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) cluster: Option<String>,
     pub(crate) profile: Profile,
-    pub(crate) config: Config,
+    pub(crate) values: Values,
     /// By path; of tags also each one's. What is not in it is as the profile has it.
     pub(crate) origins: BTreeMap<String, Origin>,
     pub(crate) problems: Problems,
     /// Sections in which something could not be read.
     spoilt: BTreeSet<&'static str>,
+    /// Where the process is: what paths are relative to that no file names.
+    working_dir: PathBuf,
 }
 
 impl Draft {
     /// Puts all layers over each other, the later over the earlier. The profile that is in force
-    /// in the end comes below all of them.
-    pub(crate) fn of(layers: &[Node], problems: Problems) -> Self {
+    /// in the end comes below all of them. Paths are made absolute: they are relative to the file
+    /// that names them, and else to `working_dir`.
+    pub(crate) fn of(layers: &[Node], problems: Problems, working_dir: PathBuf) -> Self {
         let unread = !problems.is_empty();
         let profiles = layers.iter().flat_map(|layer| table(&layer.value)).filter(|entry| {
             keys::find("", &entry.key).is_some_and(|key| matches!(key.field, Field::Profile))
@@ -38,9 +44,15 @@ impl Draft {
         let profile =
             profiles.filter_map(|entry| field::profile(&entry.node.value).ok()).next_back();
         let profile = profile.unwrap_or_default();
-        let (config, spoilt) = (profile.config(), BTreeSet::new());
-        let mut draft =
-            Self { cluster: None, profile, config, origins: BTreeMap::new(), problems, spoilt };
+        let mut draft = Self {
+            cluster: None,
+            profile,
+            values: Values { config: profile.config(), ..Values::default() },
+            origins: BTreeMap::new(),
+            problems,
+            spoilt: BTreeSet::new(),
+            working_dir,
+        };
         for layer in layers {
             draft.put_section("", table(&layer.value));
         }
@@ -57,7 +69,8 @@ impl Draft {
 
     /// Checks whether the values make sense. Where something could not be read, only what can be
     /// said of a value by itself: what is missing would make it look wrong beside others.
-    pub(crate) fn check(&mut self) {
+    /// `discovery` says that the program has sources of addresses of its own.
+    pub(crate) fn check(&mut self, discovery: bool) {
         match self.cluster.clone().map(ClusterName::new) {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
@@ -71,17 +84,37 @@ impl Draft {
                 self.complain("cluster", text);
             }
         }
-        for error in self.config.problems() {
+        let security = self.values.security.security();
+        let broken = security.map(|security| self.values.config.security = security).err();
+        for broken in broken.into_iter().chain(self.values.discovery.check().err()) {
+            self.tell_broken(&broken);
+        }
+        let discovery = discovery || !self.values.discovery.is_empty();
+        for error in self.values.config.problems_with(discovery) {
             let (path, text) = located(&error);
-            let section = path.split_once('.').map_or("", |(section, _)| section);
-            let spoilt = self.spoilt.contains(keys::find_section(section).unwrap_or(""));
-            let secret = KEYS.iter().any(|key| key.secret && key.path() == path);
-            let text = if secret { format!("{path} cannot be used") } else { text };
             let others: Vec<&Key> = others(&path, &text).collect();
-            if !spoilt || others.is_empty() {
-                self.complain(&path, &(text + &self.places(&others)));
+            if others.is_empty() || !self.is_spoilt(&path, &others) {
+                let secret = KEYS.iter().any(|key| key.secret && key.path() == path);
+                let text = if secret { format!("{path} cannot be used") } else { text };
+                self.complain(&path, &(text + &self.places(&path, &others)));
             }
         }
+    }
+
+    /// Tells of a rule between keys, unless one of them may be what could not be read.
+    fn tell_broken(&mut self, Broken { key, text, others }: &Broken) {
+        let others: Vec<&Key> =
+            KEYS.iter().filter(|other| others.contains(&&*other.path())).collect();
+        if !self.is_spoilt(key, &others) {
+            self.complain(key, &format!("{text}{}", self.places(key, &others)));
+        }
+    }
+
+    /// Whether something could not be read in the section of one of these keys.
+    fn is_spoilt(&self, path: &str, others: &[&Key]) -> bool {
+        let section = keys::find_section(section_of(path)).unwrap_or("");
+        let mut sections = others.iter().map(|key| key.section).chain([section]);
+        sections.any(|section| self.spoilt.contains(section))
     }
 
     /// Whether the cluster's name stands in what could not be read.
@@ -95,10 +128,12 @@ impl Draft {
 
     /// Where these keys are set, in brackets: of two values that contradict each other the one that
     /// is complained about may be right.
-    fn places(&self, keys: &[&Key]) -> String {
+    fn places(&self, path: &str, keys: &[&Key]) -> String {
         let place = |key: &&Key| {
             let origin = self.origins.get(&key.path())?;
-            Some(format!("{} is set at {origin}", key.name))
+            let here = key.section == section_of(path);
+            let name = if here { key.name.to_owned() } else { key.path() };
+            Some(format!("{name} is set at {origin}"))
         };
         let places: Vec<String> = keys.iter().filter_map(place).collect();
         if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
@@ -142,6 +177,12 @@ impl Draft {
         }
     }
 
+    /// What paths are relative to that are set there.
+    fn base(&self, origin: &Origin) -> PathBuf {
+        let Origin::File { path, .. } = origin else { return self.working_dir.clone() };
+        self.working_dir.join(path.parent().unwrap_or(Path::new("")))
+    }
+
     fn spoil_all(&mut self) {
         self.spoilt.extend(keys::sections().chain([""]));
     }
@@ -173,7 +214,8 @@ impl Draft {
             return;
         }
         let path = key.path();
-        match key.field.put(&mut self.config, &node.value) {
+        let base = self.base(&node.origin);
+        match key.field.put(&mut self.values, &node.value, &base) {
             Ok(()) => {
                 if let (Field::Cluster, Value::Text(name)) = (key.field, &node.value) {
                     self.cluster = Some(name.clone());
@@ -198,7 +240,7 @@ impl Draft {
     fn put_tags(
         &mut self,
         key: &'static Key,
-        lens: fn(&mut Config) -> &mut BTreeMap<String, String>,
+        lens: fn(&mut Values) -> &mut BTreeMap<String, String>,
         node: &Node,
     ) {
         let path = key.path();
@@ -236,7 +278,7 @@ impl Draft {
                     continue;
                 }
             };
-            let tags = lens(&mut self.config);
+            let tags = lens(&mut self.values);
             if tags.len() > TAGS_MAX {
                 // Too many already, which is told when the whole is checked.
                 break;
@@ -252,8 +294,13 @@ impl Draft {
 
 /// Where the value of a key comes from, by what is known of layers and profile.
 pub(crate) fn origin(origins: &BTreeMap<String, Origin>, profile: Profile, path: &str) -> Origin {
-    let default = if path.contains('.') { Origin::Profile(profile) } else { Origin::Default };
+    let has_profile = keys::has_profile(section_of(path));
+    let default = if has_profile { Origin::Profile(profile) } else { Origin::Default };
     origins.get(path).cloned().unwrap_or(default)
+}
+
+fn section_of(path: &str) -> &str {
+    path.split_once('.').map_or("", |(section, _)| section)
 }
 
 /// The other keys that a rule is about, by what is said when it is broken.
@@ -264,13 +311,15 @@ fn others(path: &str, text: &str) -> impl Iterator<Item = &'static Key> {
     let words = text.split(move |c| !is_word(c)).skip_while(|word| *word != "is");
     let words: BTreeSet<String> = words.map(str::to_owned).collect();
     let about_roles = matches!(&*name, "seeds" | "data_dir") && text.contains("a node");
+    let about_sources = section.is_empty() && words.contains(keys::DISCOVERY);
     KEYS.iter().filter(move |key| {
         // These two are words of any sentence, and no rule is about them.
         let named = !matches!(key.name, "cluster" | "name")
             && (words.contains(key.name) || words.contains(&format!("{}s", key.name)));
-        key.section == section
+        let here = key.section == section
             && key.name != name
-            && (named || (about_roles && key.name == "roles"))
+            && (named || (about_roles && key.name == "roles"));
+        here || (about_sources && key.section == keys::DISCOVERY && key.name != "name_servers")
     })
 }
 

@@ -1,31 +1,42 @@
-//! What a setting may be: how a value of each kind is read into a [`Config`], and shown again.
+//! What a setting may be: how a value of each kind is read into its place, and shown again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clustron_core::Role;
 use clustron_core::membership::DetectorKind;
-use clustron_core::{Config, Role};
 
+use crate::names;
 use crate::profile::Profile;
 use crate::quantity::{self, shown_duration, shown_size};
+use crate::security::is_key_material;
 use crate::tree::{Value, quoted};
+use crate::values::Values;
 use crate::words;
 
-/// A place in a [`Config`].
-type Lens<T> = fn(&mut Config) -> &mut T;
+/// A place among all [`Values`].
+type Lens<T> = fn(&mut Values) -> &mut T;
 
 /// The place of a setting, which also tells what kind of value it takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Field {
-    /// Of the cluster, not of the node's [`Config`].
+    /// Of the cluster, not of the node's [`Config`](clustron_core::Config).
     Cluster,
     /// Decides on the defaults, and stands nowhere afterwards.
     Profile,
     Text(Lens<String>),
     OptionalText(Lens<Option<String>>),
     Texts(Lens<Vec<String>>),
-    Path(Lens<Option<PathBuf>>),
+    Directory(Lens<Option<PathBuf>>),
+    File(Lens<Option<PathBuf>>),
+    Files(Lens<Vec<PathBuf>>),
+    /// Hosts with a port, whose names are looked up.
+    DnsNames(Lens<Vec<String>>),
+    /// Names of SRV records.
+    SrvNames(Lens<Vec<String>>),
+    /// IP addresses with a port.
+    Servers(Lens<Vec<String>>),
     Count(Lens<usize>),
     OptionalCount(Lens<Option<usize>>),
     Long(Lens<u64>),
@@ -59,8 +70,9 @@ impl Field {
         match self {
             Self::Cluster | Self::Text(_) | Self::OptionalText(_) => "text",
             Self::Profile => "`local`, `lan`, `wan`",
-            Self::Texts(_) => "list",
-            Self::Path(_) => "path",
+            Self::Texts(_) | Self::DnsNames(_) | Self::SrvNames(_) | Self::Servers(_) => "list",
+            Self::Directory(_) | Self::File(_) => "path",
+            Self::Files(_) => "list of paths",
             Self::Count(_) | Self::OptionalCount(_) | Self::Long(_) | Self::Short(_) => "number",
             Self::Size(_) => "size",
             Self::Duration(_) => "duration",
@@ -71,60 +83,78 @@ impl Field {
     }
 
     /// Reads a value into its place. Of [`Cluster`](Self::Cluster), [`Profile`](Self::Profile) and
-    /// [`Tags`](Self::Tags), which have no place of their own, it only looks at the kind.
+    /// [`Tags`](Self::Tags), which have no place of their own, it only looks at the kind. Paths are
+    /// relative to `base`.
     ///
     /// # Errors
     /// The value is none of those that the field takes.
-    pub(crate) fn put(self, config: &mut Config, value: &Value) -> Result<(), Wrong> {
+    pub(crate) fn put(self, values: &mut Values, value: &Value, base: &Path) -> Result<(), Wrong> {
         if *value == Value::Null {
             return Err(Wrong::new(value, "give it a value, or leave the key out"));
         }
         match self {
             Self::Cluster => drop(text(value)?),
             Self::Profile => drop(profile(value)?),
-            Self::Text(lens) => *lens(config) = text(value)?,
-            Self::OptionalText(lens) => *lens(config) = Some(text(value)?),
-            Self::Texts(lens) => *lens(config) = texts(value)?,
-            Self::Path(lens) => {
-                let path = text(value)?;
-                if path.is_empty() {
-                    return Err(Wrong::new(value, "name a directory, or leave the key out"));
-                }
-                *lens(config) = Some(path.into());
+            Self::Text(lens) => *lens(values) = text(value)?,
+            Self::OptionalText(lens) => *lens(values) = Some(text(value)?),
+            Self::Texts(lens) => *lens(values) = texts(value)?,
+            Self::Directory(lens) => {
+                let path = path(text(value)?, "name a directory, or leave the key out")?;
+                *lens(values) = Some(base.join(path));
             }
-            Self::Count(lens) => *lens(config) = number(value)?,
-            Self::OptionalCount(lens) => *lens(config) = Some(number(value)?),
-            Self::Long(lens) => *lens(config) = number(value)?,
-            Self::Short(lens) => *lens(config) = number(value)?,
-            Self::Size(lens) => *lens(config) = size(value)?,
-            Self::Duration(lens) => *lens(config) = duration(value)?,
-            Self::Roles(lens) => *lens(config) = roles(value)?,
+            Self::File(lens) => {
+                let path = path(text(value)?, "name a file, or leave the key out")?;
+                *lens(values) = Some(base.join(path));
+            }
+            Self::Files(lens) => {
+                let files = texts(value)?;
+                let file = |text: String| Ok(base.join(path(text, "name a file")?));
+                *lens(values) = files.into_iter().map(file).collect::<Result<_, _>>()?;
+            }
+            Self::DnsNames(lens) => *lens(values) = names(value, names::check_dns)?,
+            Self::SrvNames(lens) => *lens(values) = names(value, names::check_srv)?,
+            Self::Servers(lens) => *lens(values) = names(value, names::check_server)?,
+            Self::Count(lens) => *lens(values) = number(value)?,
+            Self::OptionalCount(lens) => *lens(values) = Some(number(value)?),
+            Self::Long(lens) => *lens(values) = number(value)?,
+            Self::Short(lens) => *lens(values) = number(value)?,
+            Self::Size(lens) => *lens(values) = size(value)?,
+            Self::Duration(lens) => *lens(values) = duration(value)?,
+            Self::Roles(lens) => *lens(values) = roles(value)?,
             Self::Tags(_) => {}
             Self::Detector(lens) => {
                 let word = text(value)?;
                 let detector = words::detector(&word);
-                *lens(config) = detector.map_err(|allowed| Wrong::new(value, allowed))?;
+                *lens(values) = detector.map_err(|allowed| Wrong::new(value, allowed))?;
             }
         }
         Ok(())
     }
 
     /// What stands in its place, as TOML; `None` where nothing is set, and for what has no place.
-    pub(crate) fn shown(self, config: &mut Config) -> Option<String> {
+    pub(crate) fn shown(self, values: &mut Values) -> Option<String> {
         Some(match self {
             Self::Cluster | Self::Profile | Self::Tags(_) => return None,
-            Self::Text(lens) => literal(lens(config)),
-            Self::OptionalText(lens) => literal(lens(config).as_ref()?),
-            Self::Texts(lens) => list(lens(config).iter().map(|text| literal(text))),
-            Self::Path(lens) => literal(&lens(config).as_ref()?.display().to_string()),
-            Self::Count(lens) => lens(config).to_string(),
-            Self::OptionalCount(lens) => lens(config).as_ref()?.to_string(),
-            Self::Long(lens) => lens(config).to_string(),
-            Self::Short(lens) => lens(config).to_string(),
-            Self::Size(lens) => literal(&shown_size(*lens(config) as u64)),
-            Self::Duration(lens) => literal(&shown_duration(*lens(config))),
-            Self::Roles(lens) => list(lens(config).iter().map(|role| literal(&role.to_string()))),
-            Self::Detector(lens) => literal(&words::shown_detector(lens(config))),
+            Self::Text(lens) => literal(lens(values)),
+            Self::OptionalText(lens) => literal(lens(values).as_ref()?),
+            Self::Texts(lens)
+            | Self::DnsNames(lens)
+            | Self::SrvNames(lens)
+            | Self::Servers(lens) => list(lens(values).iter().map(|text| literal(text))),
+            Self::Directory(lens) | Self::File(lens) => {
+                literal(&lens(values).as_ref()?.display().to_string())
+            }
+            Self::Files(lens) => {
+                list(lens(values).iter().map(|path| literal(&path.display().to_string())))
+            }
+            Self::Count(lens) => lens(values).to_string(),
+            Self::OptionalCount(lens) => lens(values).as_ref()?.to_string(),
+            Self::Long(lens) => lens(values).to_string(),
+            Self::Short(lens) => lens(values).to_string(),
+            Self::Size(lens) => literal(&shown_size(*lens(values) as u64)),
+            Self::Duration(lens) => literal(&shown_duration(*lens(values))),
+            Self::Roles(lens) => list(lens(values).iter().map(|role| literal(&role.to_string()))),
+            Self::Detector(lens) => literal(&words::shown_detector(lens(values))),
         })
     }
 }
@@ -155,6 +185,27 @@ fn texts(value: &Value) -> Result<Vec<String>, Wrong> {
         }
         _ => Err(Wrong::new(value, shape)),
     }
+}
+
+/// A path, where `allowed` says what it must name. What should be in the file and not in the
+/// settings is not repeated: messages are read by more people than files.
+fn path(text: String, allowed: &str) -> Result<PathBuf, Wrong> {
+    if text.trim().is_empty() {
+        return Err(Wrong { value: quoted(&text), allowed: allowed.to_owned() });
+    }
+    if is_key_material(&text) {
+        let allowed = "write it into a file that only the service may read, and name that file";
+        return Err(Wrong { value: "a key itself".to_owned(), allowed: allowed.to_owned() });
+    }
+    Ok(text.into())
+}
+
+fn names(value: &Value, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, Wrong> {
+    let checked = |name: String| match check(&name) {
+        Ok(()) => Ok(name),
+        Err(allowed) => Err(Wrong { value: quoted(&name), allowed }),
+    };
+    texts(value)?.into_iter().map(checked).collect()
 }
 
 /// A whole number; as text where the format has no numbers.

@@ -133,13 +133,13 @@ impl Task {
         let mut refused = BTreeMap::new();
         if change.has_tags() {
             match self.describe(|node| change.apply_tags(node)).await {
-                Ok(()) => self.in_force.config.tags = wanted.config.tags.clone(),
+                Ok(()) => self.in_force.values.config.tags = wanted.values.config.tags.clone(),
                 Err(error) => drop(refused.insert("tags".to_owned(), error.to_string())),
             }
         }
         if change.has_roles() {
             match self.describe(|node| change.apply_roles(node)).await {
-                Ok(()) => self.in_force.config.roles = wanted.config.roles.clone(),
+                Ok(()) => self.in_force.values.config.roles = wanted.values.config.roles.clone(),
                 Err(error) => drop(refused.insert("roles".to_owned(), error.to_string())),
             }
         }

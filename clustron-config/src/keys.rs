@@ -5,6 +5,12 @@ use crate::field::Field;
 use crate::format::SECTION;
 use crate::nearest::nearest;
 use crate::tree::{folded, same};
+use crate::values::Values;
+
+/// Sources of addresses, of which rules about founding speak.
+pub(crate) const DISCOVERY: &str = "discovery";
+const TIMING: &str = "timing";
+const MEMBERSHIP: &str = "membership";
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -40,61 +46,85 @@ impl Key {
 pub(crate) const KEYS: &[Key] = &[
     Key::new("", "cluster", Field::Cluster),
     Key::new("", "profile", Field::Profile),
-    Key::new("", "name", Field::OptionalText(|c| &mut c.name)),
-    Key::new("", "listen", Field::Text(|c| &mut c.listen)),
-    Key::new("", "advertise", Field::OptionalText(|c| &mut c.advertise)),
-    Key::new("", "seeds", Field::Texts(|c| &mut c.seeds)),
-    Key::new("", "expect", Field::OptionalCount(|c| &mut c.expect)),
-    Key::new("", "roles", Field::Roles(|c| &mut c.roles)).live(),
-    Key::new("", "data_dir", Field::Path(|c| &mut c.data_dir)),
-    Key::new("", "snapshot_entries", Field::Long(|c| &mut c.snapshot_entries)),
-    Key::new("", "voters_max", Field::Count(|c| &mut c.voters_max)),
-    Key::new("", "voters_min", Field::Count(|c| &mut c.voters_min)),
-    Key::new("", "frame_bytes_max", Field::Size(|c| &mut c.frame_bytes_max)),
-    Key::new("", "connections_max", Field::Count(|c| &mut c.connections_max)),
-    Key::new("", "connections_per_peer_max", Field::Count(|c| &mut c.connections_per_peer_max)),
-    Key::new("", "data_idle_timeout", Field::Duration(|c| &mut c.data_idle_timeout)),
-    Key::new("", "metrics_interval", Field::Duration(|c| &mut c.metrics_interval)),
-    Key::new("", "tags", Field::Tags(|c| &mut c.tags)).live(),
-    timing("heartbeat_interval", |c| &mut c.timing.heartbeat_interval),
-    timing("leader_lease", |c| &mut c.timing.leader_lease),
-    timing("leader_silence", |c| &mut c.timing.leader_silence),
-    timing("view_stable_after", |c| &mut c.timing.view_stable_after),
-    timing("voter_stable_after", |c| &mut c.timing.voter_stable_after),
-    timing("connect_timeout", |c| &mut c.timing.connect_timeout),
-    timing("request_deadline", |c| &mut c.timing.request_deadline),
-    timing("formation_timeout", |c| &mut c.timing.formation_timeout),
-    membership("detector", Field::Detector(|c| &mut c.membership.detector)),
-    membership("probe_interval", Field::Duration(|c| &mut c.membership.probe_interval)),
-    membership("probe_timeout", Field::Duration(|c| &mut c.membership.probe_timeout)),
-    membership("indirect_probes", Field::Count(|c| &mut c.membership.indirect_probes)),
-    membership("heartbeat_interval", Field::Duration(|c| &mut c.membership.heartbeat_interval)),
-    membership("heartbeat_watchers", Field::Count(|c| &mut c.membership.heartbeat_watchers)),
-    membership("phi_threshold", Field::Short(|c| &mut c.membership.phi_threshold)),
-    membership("observers", Field::Count(|c| &mut c.membership.observers)),
-    membership("suspicion_timeout", Field::Duration(|c| &mut c.membership.suspicion_timeout)),
+    Key::new("", "name", Field::OptionalText(|v| &mut v.config.name)),
+    Key::new("", "listen", Field::Text(|v| &mut v.config.listen)),
+    Key::new("", "advertise", Field::OptionalText(|v| &mut v.config.advertise)),
+    Key::new("", "seeds", Field::Texts(|v| &mut v.config.seeds)),
+    Key::new("", "expect", Field::OptionalCount(|v| &mut v.config.expect)),
+    Key::new("", "roles", Field::Roles(|v| &mut v.config.roles)).live(),
+    Key::new("", "data_dir", Field::Directory(|v| &mut v.config.data_dir)),
+    Key::new("", "snapshot_entries", Field::Long(|v| &mut v.config.snapshot_entries)),
+    Key::new("", "voters_max", Field::Count(|v| &mut v.config.voters_max)),
+    Key::new("", "voters_min", Field::Count(|v| &mut v.config.voters_min)),
+    Key::new("", "frame_bytes_max", Field::Size(|v| &mut v.config.frame_bytes_max)),
+    Key::new("", "connections_max", Field::Count(|v| &mut v.config.connections_max)),
+    Key::new(
+        "",
+        "connections_per_peer_max",
+        Field::Count(|v| &mut v.config.connections_per_peer_max),
+    ),
+    Key::new("", "data_idle_timeout", Field::Duration(|v| &mut v.config.data_idle_timeout)),
+    Key::new("", "metrics_interval", Field::Duration(|v| &mut v.config.metrics_interval)),
+    Key::new("", "tags", Field::Tags(|v| &mut v.config.tags)).live(),
+    security("cluster_keys", Field::File(|v| &mut v.security.cluster_keys)),
+    security("certificate", Field::File(|v| &mut v.security.certificate)),
+    security("key", Field::File(|v| &mut v.security.key)),
+    security("authority", Field::File(|v| &mut v.security.authority)),
+    security("peer_name", Field::OptionalText(|v| &mut v.security.peer_name)),
+    discovery("files", Field::Files(|v| &mut v.discovery.files)),
+    discovery("dns", Field::DnsNames(|v| &mut v.discovery.dns)),
+    discovery("srv", Field::SrvNames(|v| &mut v.discovery.srv)),
+    discovery("name_servers", Field::Servers(|v| &mut v.discovery.name_servers)),
+    timing("heartbeat_interval", |v| &mut v.config.timing.heartbeat_interval),
+    timing("leader_lease", |v| &mut v.config.timing.leader_lease),
+    timing("leader_silence", |v| &mut v.config.timing.leader_silence),
+    timing("view_stable_after", |v| &mut v.config.timing.view_stable_after),
+    timing("voter_stable_after", |v| &mut v.config.timing.voter_stable_after),
+    timing("connect_timeout", |v| &mut v.config.timing.connect_timeout),
+    timing("request_deadline", |v| &mut v.config.timing.request_deadline),
+    timing("formation_timeout", |v| &mut v.config.timing.formation_timeout),
+    membership("detector", Field::Detector(|v| &mut v.config.membership.detector)),
+    membership("probe_interval", Field::Duration(|v| &mut v.config.membership.probe_interval)),
+    membership("probe_timeout", Field::Duration(|v| &mut v.config.membership.probe_timeout)),
+    membership("indirect_probes", Field::Count(|v| &mut v.config.membership.indirect_probes)),
+    membership(
+        "heartbeat_interval",
+        Field::Duration(|v| &mut v.config.membership.heartbeat_interval),
+    ),
+    membership("heartbeat_watchers", Field::Count(|v| &mut v.config.membership.heartbeat_watchers)),
+    membership("phi_threshold", Field::Short(|v| &mut v.config.membership.phi_threshold)),
+    membership("observers", Field::Count(|v| &mut v.config.membership.observers)),
+    membership(
+        "suspicion_timeout",
+        Field::Duration(|v| &mut v.config.membership.suspicion_timeout),
+    ),
     membership(
         "suspicion_timeout_max",
-        Field::Duration(|c| &mut c.membership.suspicion_timeout_max),
+        Field::Duration(|v| &mut v.config.membership.suspicion_timeout_max),
     ),
-    membership("gone_confirm", Field::Duration(|c| &mut c.membership.gone_confirm)),
-    membership("gossip_interval", Field::Duration(|c| &mut c.membership.gossip_interval)),
-    membership("gossip_fanout", Field::Count(|c| &mut c.membership.gossip_fanout)),
-    membership("gossip_multiplier", Field::Short(|c| &mut c.membership.gossip_multiplier)),
-    membership("sync_interval", Field::Duration(|c| &mut c.membership.sync_interval)),
-    membership("local_health_max", Field::Short(|c| &mut c.membership.local_health_max)),
-    membership("late_timer", Field::Duration(|c| &mut c.membership.late_timer)),
+    membership("gone_confirm", Field::Duration(|v| &mut v.config.membership.gone_confirm)),
+    membership("gossip_interval", Field::Duration(|v| &mut v.config.membership.gossip_interval)),
+    membership("gossip_fanout", Field::Count(|v| &mut v.config.membership.gossip_fanout)),
+    membership("gossip_multiplier", Field::Short(|v| &mut v.config.membership.gossip_multiplier)),
+    membership("sync_interval", Field::Duration(|v| &mut v.config.membership.sync_interval)),
+    membership("local_health_max", Field::Short(|v| &mut v.config.membership.local_health_max)),
+    membership("late_timer", Field::Duration(|v| &mut v.config.membership.late_timer)),
 ];
 
-const fn timing(
-    name: &'static str,
-    lens: fn(&mut clustron_core::Config) -> &mut std::time::Duration,
-) -> Key {
-    Key::new("timing", name, Field::Duration(lens))
+const fn security(name: &'static str, field: Field) -> Key {
+    Key::new("security", name, field)
+}
+
+const fn discovery(name: &'static str, field: Field) -> Key {
+    Key::new(DISCOVERY, name, field)
+}
+
+const fn timing(name: &'static str, lens: fn(&mut Values) -> &mut std::time::Duration) -> Key {
+    Key::new(TIMING, name, Field::Duration(lens))
 }
 
 const fn membership(name: &'static str, field: Field) -> Key {
-    Key::new("membership", name, field)
+    Key::new(MEMBERSHIP, name, field)
 }
 
 /// The key with this name in the section, however it is spelled.
@@ -113,6 +143,11 @@ pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     KEYS.iter()
         .map(|key| key.section)
         .filter(move |section| std::mem::replace(&mut last, section) != *section)
+}
+
+/// Whether the profile decides on the defaults of this section.
+pub(crate) fn has_profile(section: &str) -> bool {
+    matches!(section, TIMING | MEMBERSHIP)
 }
 
 /// The full name of a key in a section.

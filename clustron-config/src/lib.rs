@@ -47,7 +47,13 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Key rings, certificates and lists of seeds are files of their own, which settings name and the
+//! node follows by itself; relative paths are relative to the file that names them.
+//!
 //! The README has a table of all keys.
+//!
+//! Cargo features, both off by default: `tls` for certificates in the section `security`, `dns` for
+//! names in the section `discovery`. Without them such keys are refused, with the feature's name.
 
 mod change;
 mod draft;
@@ -58,13 +64,18 @@ mod format;
 mod keys;
 mod loader;
 mod looks;
+mod names;
 mod nearest;
 mod origin;
 mod problem;
 mod profile;
 mod quantity;
+mod rule;
+mod security;
 mod settings;
+mod sources;
 mod tree;
+mod values;
 mod words;
 
 pub use follow::{Follower, ReloadStatus};

@@ -44,6 +44,7 @@ pub struct Loader {
     files: Vec<Source>,
     environment: Environment,
     cluster: Option<String>,
+    program_discovery: bool,
     /// What was wrong with the calls themselves.
     problems: Vec<Problem>,
     look_every: Duration,
@@ -79,6 +80,7 @@ impl Loader {
             files: vec![],
             environment: Environment::default(),
             cluster: None,
+            program_discovery: false,
             problems: vec![],
             look_every: LOOK_EVERY,
         }
@@ -150,6 +152,27 @@ impl Loader {
         self
     }
 
+    /// Says that the program gives the node sources of addresses itself, with
+    /// [`ClusterBuilder::discovery`](clustron_core::ClusterBuilder::discovery). Then a node that is
+    /// no member needs neither seeds nor the section `discovery`, and a member needs `expect`. A
+    /// program that says so and gives none is refused at the start.
+    ///
+    /// ```
+    /// use clustron_config::Loader;
+    /// use clustron_core::FileSeeds;
+    ///
+    /// let observer = || Loader::new().cluster("shop").env_from([("CLUSTRON__ROLES", "observer")]);
+    /// assert!(observer().load().is_err()); // it could never find anybody
+    /// let settings = observer().program_discovery().load()?;
+    /// let node = settings.builder().discovery(FileSeeds::new("/etc/shop/seeds"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn program_discovery(mut self) -> Self {
+        self.program_discovery = true;
+        self
+    }
+
     /// How often [`Settings::follow`] looks at the files; every second unless this is called. Each
     /// look reads them. A change is acted on when two looks in a row have found the same.
     ///
@@ -162,7 +185,9 @@ impl Loader {
         self
     }
 
-    /// Reads everything, and checks every value. Blocks while it reads.
+    /// Reads everything, and checks every value. Blocks while it reads. Files and directories that
+    /// values name are not looked at: they may be on another machine, and the node's start says
+    /// what is wrong with them.
     ///
     /// # Errors
     /// Everything that is wrong in any layer, also where a later one covers it.
@@ -192,12 +217,14 @@ impl Loader {
             }
         }
         layers.push(self.environment.layer(&mut problems));
-        let mut draft = Draft::of(&layers, problems);
-        draft.check();
-        let Draft { cluster, profile, config, origins, problems, .. } = draft;
+        // Where there is no directory any more, relative paths stay as they are.
+        let working_dir = std::env::current_dir().unwrap_or_default();
+        let mut draft = Draft::of(&layers, problems, working_dir);
+        draft.check(self.program_discovery);
+        let Draft { cluster, profile, values, origins, problems, .. } = draft;
         problems.into_error()?;
         let cluster = cluster.unwrap_or_default();
-        Ok(Settings { cluster, profile, config, origins, loader: self.clone() })
+        Ok(Settings { cluster, profile, values, origins, loader: self.clone() })
     }
 
     fn source(mut self, path: PathBuf, required: bool) -> Self {

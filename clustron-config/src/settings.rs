@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use clustron_core::{Cluster, ClusterBuilder, ClusterHandle, Config};
+use clustron_core::{Cluster, ClusterBuilder, ClusterHandle, Config, FileSeeds};
 
 use crate::draft;
 use crate::field::{Field, literal};
 use crate::follow::Follower;
 use crate::keys::{self, KEYS, Key};
 use crate::loader::Loader;
+use crate::names;
 use crate::origin::Origin;
 use crate::profile::Profile;
 use crate::tree::folded;
+use crate::values::Values;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "\"(hidden)\"";
@@ -23,7 +25,7 @@ const HIDDEN: &str = "\"(hidden)\"";
 pub struct Settings {
     pub(crate) cluster: String,
     pub(crate) profile: Profile,
-    pub(crate) config: Config,
+    pub(crate) values: Values,
     pub(crate) origins: BTreeMap<String, Origin>,
     pub(crate) loader: Loader,
 }
@@ -39,14 +41,21 @@ impl Settings {
         self.profile
     }
 
-    /// The settings of the node.
+    /// The settings of the node, without the sources of the section `discovery`, which only the
+    /// [`builder`](Self::builder) takes. All paths in it are absolute.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.values.config
     }
 
-    /// A node with these settings. What the program sets on it comes over them.
+    /// A node with these settings, and with the sources of the section `discovery`. What the
+    /// program sets on it comes over them; a [`Discovery`](clustron_core::Discovery) of its own
+    /// comes beside them.
     pub fn builder(&self) -> ClusterBuilder {
-        Cluster::builder(&self.cluster).config(self.config.clone())
+        let mut builder = Cluster::builder(&self.cluster).config(self.values.config.clone());
+        for file in &self.values.discovery.files {
+            builder = builder.discovery(FileSeeds::new(file));
+        }
+        names::add(builder, &self.values.discovery)
     }
 
     /// Where the value of a key comes from: `timing.leader_lease` in any spelling, or a tag such as
@@ -63,11 +72,20 @@ impl Settings {
     /// tags that the program has set otherwise stay. What may not is named in the log once, by
     /// key: it takes a restart. Files that are wrong change nothing, and the log says why.
     ///
+    /// Key rings, certificates and lists of seeds, which settings only name, the node follows by
+    /// itself, also without this; only another path takes a restart.
+    ///
     /// The environment is as it was when it was loaded: a running process has no other.
     ///
     /// It ends with the node, and when the [`Follower`] is dropped.
     pub fn follow(&self, node: &ClusterHandle) -> Follower {
         Follower::start(self.clone(), node)
+    }
+
+    /// Whether the node looks for others elsewhere than at the seeds.
+    #[cfg(test)]
+    pub(crate) fn has_sources(&self) -> bool {
+        !self.values.discovery.is_empty()
     }
 
     /// The value of a key as TOML; `None` where nothing is set.
@@ -76,9 +94,9 @@ impl Settings {
             Field::Cluster => Some(literal(&self.cluster)),
             Field::Profile => Some(literal(&self.profile.to_string())),
             // One line, to compare it by.
-            Field::Tags(_) => Some(format!("{:?}", self.config.tags)),
+            Field::Tags(_) => Some(format!("{:?}", self.values.config.tags)),
             // The lens wants something that it could change.
-            field => field.shown(&mut self.config.clone()),
+            field => field.shown(&mut self.values.clone()),
         }
     }
 
@@ -108,10 +126,10 @@ impl fmt::Display for Settings {
         for key in KEYS.iter().filter(|key| key.section.is_empty()).filter(plain) {
             f.write_str(&self.line(key))?;
         }
-        if !self.config.tags.is_empty() {
+        if !self.values.config.tags.is_empty() {
             f.write_str("\n[tags]\n")?;
         }
-        for (tag, value) in &self.config.tags {
+        for (tag, value) in &self.values.config.tags {
             let origin = draft::origin(&self.origins, self.profile, &format!("tags.{tag}"));
             writeln!(f, "{} = {} # {origin}", literal(tag), literal(value))?;
         }

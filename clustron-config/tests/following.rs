@@ -117,12 +117,17 @@ async fn what_takes_a_restart_is_named_and_the_rest_is_taken() {
     fs::write(&path, "cluster = 'shop'").unwrap();
     let settings = loader(&path).load().unwrap();
     let (cluster, mut follower) = start(&settings).await;
-    let text = "cluster = 'shop'\nprofile = 'wan'\nvoters_max = 3\n[tags]\nzone = 'eu'";
+    let text = "cluster = 'shop'\nprofile = 'wan'\nvoters_max = 3\nexpect = 3\n\
+                security.cluster_keys = 'keys'\ndiscovery.files = ['seeds']\n\
+                [tags]\nzone = 'eu'";
     fs::write(&path, text).unwrap();
     let status = until(&mut follower, "the reload", |status| status.reloads == 1).await;
     assert_eq!(status.needs_restart["voters_max"], "3");
     assert_eq!(status.needs_restart["profile"], "\"wan\"");
     assert_eq!(status.needs_restart["timing.leader_lease"], "\"2s\"");
+    let quoted = |name: &str| format!("\"{}\"", folder.path().join(name).display());
+    assert_eq!(status.needs_restart["security.cluster_keys"], quoted("keys"));
+    assert_eq!(status.needs_restart["discovery.files"], format!("[{}]", quoted("seeds")));
     assert!(!status.needs_restart.contains_key("tags"));
     assert_eq!(tags(&cluster), pairs([("version", "7"), ("zone", "eu")]));
     fs::write(&path, "cluster = 'shop'\n[tags]\nzone = 'eu'").unwrap();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clustron_config::{Loader, Origin, Profile, Settings};
-use clustron_core::Role;
 use clustron_core::membership::DetectorKind;
+use clustron_core::{FileSeeds, Role, Security};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
@@ -56,6 +56,12 @@ fn the_examples_of_all_formats_say_the_same() {
     assert_eq!(config.timing.leader_silence, Duration::from_millis(1500));
     assert_eq!(config.membership.detector, DetectorKind::Quorum(Box::new(DetectorKind::Heartbeat)));
     assert_eq!(config.membership.phi_threshold, 10);
+    let keys = PathBuf::from("/etc/shop/cluster-keys");
+    assert_eq!(config.security, Security::Key(keys.into()));
+    for settings in &all {
+        let printed = settings.to_string();
+        assert!(printed.contains("\nfiles = [\"/etc/shop/seeds\"] # "), "{printed}");
+    }
     let examples = fs::read_dir(example("")).unwrap().count();
     assert_eq!(examples, names.len() + 1, "each is tested");
 }
@@ -135,15 +141,23 @@ fn appsettings_of_the_environment_lie_over_the_common_ones() {
 fn what_is_printed_can_be_loaded_and_says_the_same() {
     let odd =
         "cluster = 'shop'\nname = 'a'\ndata_dir = 'C:\\dir \"x\"\\u'\n[tags]\n'a.b' = \"x\\ty\"";
+    let secure = "cluster = 'shop'\nexpect = 3\nsecurity.cluster_keys = 'keys'\n[discovery]\n\
+                  files = ['one', 'a/two']";
     for settings in [
         Loader::new().file(example("clustron.yaml")).load().unwrap(),
         load(&[("odd.toml", odd)], &[("CLUSTRON__TIMING__CONNECT_TIMEOUT", "12345us")]),
+        load(&[("secure.toml", secure)], &[]),
         Loader::new().cluster("shop").load().unwrap(),
     ] {
         let printed = settings.to_string();
         let again = load(&[("again.toml", &printed)], &[]);
         assert_eq!(again.config(), settings.config(), "{printed}");
         assert_eq!(again.cluster(), settings.cluster());
+        let files = |printed: &str| {
+            let line = printed.lines().find(|line| line.starts_with("files = ")).unwrap();
+            line.split('#').next().unwrap().to_owned()
+        };
+        assert_eq!(files(&again.to_string()), files(&printed));
     }
 }
 
@@ -173,6 +187,53 @@ fn what_the_program_calls_the_cluster_gives_way_to_files() {
     let loader = Loader::new().cluster("program");
     assert_eq!(loader.load().unwrap().cluster(), "program");
     assert_eq!(loader.file(path).load().unwrap().cluster(), "files");
+}
+
+#[test]
+fn paths_are_relative_to_the_file_that_names_them_and_else_to_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("conf.d");
+    fs::create_dir(&inner).unwrap();
+    let (outer, inner) = (folder.path().join("a.toml"), inner.join("b.yaml"));
+    let text = "cluster = 'shop'\nexpect = 3\ndata_dir = 'data'\n[discovery]\n\
+                files = ['seeds', '/etc/seeds']";
+    fs::write(&outer, text).unwrap();
+    fs::write(&inner, "security: {cluster_keys: ../keys}").unwrap();
+    let loader = Loader::new().file(&outer).file(&inner);
+    let settings = loader.clone().load().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let config = settings.config();
+    assert_eq!(config.data_dir, Some(at("data")));
+    assert_eq!(config.security, Security::Key(at("conf.d/../keys").into()));
+    let line = format!("files = [\"{}\", \"/etc/seeds\"] # ", at("seeds").display());
+    assert!(settings.to_string().contains(&line), "{settings}");
+
+    let variables = [("CLUSTRON__DATA_DIR", "data"), ("CLUSTRON__SECURITY__CLUSTER_KEYS", "/keys")];
+    let settings = loader.env_from(variables).load().unwrap();
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(settings.config().data_dir, Some(here.join("data")));
+    assert_eq!(settings.config().security, Security::Key(PathBuf::from("/keys").into()));
+
+    // A file that is named by a relative path itself: tests run where the manifest is.
+    let named = Loader::new().file("examples/clustron.toml").env_from([("CLUSTRON__NAME", "b")]);
+    let origin = named.load().unwrap().origin("cluster").unwrap().to_string();
+    assert_eq!(origin, "examples/clustron.toml:2", "messages name it as the program does");
+}
+
+#[test]
+fn a_program_with_a_discovery_of_its_own_says_so() {
+    let observer = || Loader::new().cluster("shop").env_from([("CLUSTRON__ROLES", "observer")]);
+    let error = observer().load().unwrap_err().to_string();
+    assert!(error.contains("seeds is []") && error.contains("`discovery`"), "{error}");
+    let settings = observer().program_discovery().load().unwrap();
+    drop(settings.builder().discovery(FileSeeds::new("seeds")));
+    let member = || Loader::new().cluster("shop").program_discovery();
+    let error = member().load().unwrap_err().to_string();
+    assert!(error.starts_with("default: expect is not set: with a `discovery`"), "{error}");
+    member().env_from([("CLUSTRON__EXPECT", "3")]).load().unwrap();
+    // The section is as good as a source of the program's.
+    let sections = [("CLUSTRON__ROLES", "observer"), ("CLUSTRON__DISCOVERY__FILES", "/seeds")];
+    Loader::new().cluster("shop").env_from(sections).load().unwrap();
 }
 
 #[test]

@@ -184,12 +184,16 @@ impl Config {
     }
 
     /// Checks every value, and gives each that cannot be used, with what is allowed. Of the names,
-    /// roles and tags, and of the seeds, only the first.
+    /// roles and tags, and of the seeds, only the first. The files of [`security`](Self::security)
+    /// are looked at when the node starts.
     pub fn problems(&self) -> Vec<ConfigError> {
         self.problems_with(false)
     }
 
-    fn problems_with(&self, discovery: bool) -> Vec<ConfigError> {
+    /// The same for a node that has a [`Discovery`](crate::Discovery) beside these settings, or has
+    /// none: with one, a node that is no member needs no seeds, and a member needs `expect`.
+    /// [`ClusterBuilder::start`](crate::ClusterBuilder::start) checks so by itself.
+    pub fn problems_with(&self, discovery: bool) -> Vec<ConfigError> {
         let has_others = discovery || self.others() > 0;
         let mut found = vec![];
         if let Some(name) = &self.name {

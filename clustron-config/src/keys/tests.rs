@@ -1,8 +1,11 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use clustron_core::{Config, MembershipConfig, Timing};
+use clustron_core::{Config, MembershipConfig, Timing, TlsConfig};
 
 use super::*;
+use crate::security::SecurityFiles;
+use crate::sources::Sources;
 
 const README: &str = include_str!("../../README.md");
 
@@ -24,11 +27,16 @@ fn every_field_of_the_configuration_has_a_key() {
         snapshot_entries, data_dir, voters_max, voters_min, frame_bytes_max, security,
         connections_max, connections_per_peer_max, data_idle_timeout, metrics_interval, timing,
         membership);
-    // Not in files yet.
-    let config = config.into_iter().filter(|field| *field != "security");
     let sections: BTreeSet<&str> = sections().collect();
     let top: BTreeSet<&str> = names("").union(&sections).copied().collect();
-    assert_eq!(top, config.chain(["cluster", "profile"]).collect());
+    assert_eq!(top, config.into_iter().chain(["cluster", "profile", "discovery"]).collect());
+    let security = fields!(SecurityFiles: cluster_keys, certificate, key, authority, peer_name);
+    assert_eq!(names("security"), security.into());
+    // Does not compile when certificates have got another setting.
+    let TlsConfig { certificate: _, key: _, authority: _, peer_name: _ } =
+        TlsConfig::new("", "", "");
+    let discovery = fields!(Sources: files, dns, srv, name_servers);
+    assert_eq!(names("discovery"), discovery.into());
     let timing = fields!(Timing: heartbeat_interval, leader_lease, leader_silence,
         view_stable_after, voter_stable_after, connect_timeout, request_deadline,
         formation_timeout);
@@ -44,21 +52,26 @@ fn every_field_of_the_configuration_has_a_key() {
 fn every_key_has_a_place_of_its_own() {
     let settings = crate::Loader::new().cluster("shop").load().unwrap();
     for key in KEYS {
-        let Some(shown) = settings.shown(key) else { continue };
         // A field that two keys name would change with both.
         let others = KEYS.iter().filter(|other| other.path() != key.path());
         let mut changed = settings.clone();
         let value = match key.field {
             Field::Duration(_) => "17h",
-            Field::Count(_) | Field::Long(_) | Field::Short(_) | Field::Size(_) => "1017",
-            Field::Texts(_) | Field::Text(_) => "h:17",
+            Field::Count(_) | Field::OptionalCount(_) | Field::Long(_) | Field::Short(_) => "1017",
+            Field::Size(_) => "1017",
+            Field::Texts(_) | Field::Text(_) | Field::OptionalText(_) => "h:17",
+            Field::Directory(_) | Field::File(_) | Field::Files(_) => "d17",
+            Field::DnsNames(_) | Field::SrvNames(_) if !cfg!(feature = "dns") => continue,
+            Field::DnsNames(_) => "h.internal:17",
+            Field::SrvNames(_) => "_h._tcp.internal",
+            Field::Servers(_) => "10.0.0.17:53",
             Field::Roles(_) => "witness",
             Field::Detector(_) => "quorum:heartbeat",
-            _ => continue,
+            Field::Cluster | Field::Profile | Field::Tags(_) => continue,
         };
         let value = crate::tree::Value::Text(value.to_owned());
-        key.field.put(&mut changed.config, &value).unwrap();
-        assert_ne!(changed.shown(key), Some(shown), "{}", key.path());
+        key.field.put(&mut changed.values, &value, Path::new("/")).unwrap();
+        assert_ne!(changed.shown(key), settings.shown(key), "{}", key.path());
         for other in others {
             assert_eq!(changed.shown(other), settings.shown(other), "{}", other.path());
         }
@@ -111,12 +124,15 @@ fn a_misspelt_key_is_told_what_was_meant() {
         ("timing", "listen", "did you mean listen?"),
         ("timing", "ProbeInterval", "did you mean membership.probe_interval?"),
         ("", "timing_leader_lease", "did you mean timing.leader_lease?"),
+        ("", "cluster_keys", "did you mean security.cluster_keys?"),
+        ("", "dns", "did you mean discovery.dns?"),
+        ("security", "certificates", "did you mean security.certificate?"),
         ("timing", "leaderlease2", "did you mean timing.leader_lease?"),
     ] {
         assert_eq!(remedy(section, name), meant, "{section} {name}");
     }
     assert!(remedy("timing", "colour").starts_with("there are heartbeat_interval, leader_lease, "));
-    assert!(remedy("", "colour").ends_with("tags, timing, membership"));
+    assert!(remedy("", "colour").ends_with("tags, security, discovery, timing, membership"));
     assert!(remedy("membership", "probe").starts_with("there are "), "profile is another matter");
     assert!(remedy("", "Clustron").starts_with("only an appsettings.json has such a section"));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clustron_config::{Loader, Settings};
-use clustron_core::{Cluster, ClusterBuilder, ClusterEvent, NodeInfo};
+use clustron_core::{ClusterBuilder, ClusterEvent, NodeInfo};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,7 +27,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The cluster's name, the same on all nodes [default: scheduler-sample].
+    /// The cluster's name, the same on all nodes, where the settings do not give one [default:
+    /// scheduler-sample].
     #[arg(long)]
     cluster: Option<String>,
 
@@ -69,7 +70,7 @@ pub struct Arguments {
 impl Arguments {
     /// What the file says, and the environment with it; the defaults without one.
     fn settings(&self) -> anyhow::Result<Settings> {
-        let mut loader = Loader::new().cluster(CLUSTER);
+        let mut loader = Loader::new().cluster(self.cluster.as_deref().unwrap_or(CLUSTER));
         if let Some(file) = &self.config {
             loader = loader.file(file).env();
         }
@@ -78,16 +79,23 @@ impl Arguments {
 
     /// The node with these settings, and the flags over them.
     fn builder(&self, settings: &Settings) -> ClusterBuilder {
-        let mut config = settings.config().clone();
-        config.name = self.name.clone().or(config.name);
-        config.listen = self.listen.clone().unwrap_or(config.listen);
-        config.expect = self.expect.or(config.expect);
-        config.data_dir = self.data_dir.clone().or(config.data_dir);
-        if !self.seeds.is_empty() {
-            config.seeds.clone_from(&self.seeds);
+        let mut builder = settings.builder();
+        if let Some(name) = &self.name {
+            builder = builder.name(name);
         }
-        let cluster = self.cluster.as_deref().unwrap_or(settings.cluster());
-        Cluster::builder(cluster).config(config)
+        if let Some(listen) = &self.listen {
+            builder = builder.listen(listen);
+        }
+        if let Some(expect) = self.expect {
+            builder = builder.expect(expect);
+        }
+        if let Some(dir) = &self.data_dir {
+            builder = builder.data_dir(dir);
+        }
+        if !self.seeds.is_empty() {
+            builder = builder.seeds(&self.seeds);
+        }
+        builder
     }
 }
 
