@@ -65,6 +65,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::new("", "data_idle_timeout", Field::Duration(|v| &mut v.config.data_idle_timeout)),
     Key::new("", "metrics_interval", Field::Duration(|v| &mut v.config.metrics_interval)),
+    Key::new("", "ready_staleness_max", Field::Duration(|v| &mut v.config.ready_staleness_max)),
     Key::new("", "tags", Field::Tags(|v| &mut v.config.tags)).live(),
     security("cluster_keys", Field::File(|v| &mut v.security.cluster_keys)),
     security("certificate", Field::File(|v| &mut v.security.certificate)),

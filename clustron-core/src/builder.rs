@@ -30,11 +30,13 @@ use crate::error::StartError;
 use crate::event_bus::{self, EventBus};
 use crate::follow::{self, Observer};
 use crate::formation::{Formation, Formed};
+use crate::health::{Check, HealthBoard};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
 use crate::late::LateCluster;
 use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_detector};
 use crate::messaging::{Handlers, Messenger, MessengerConfig};
 use crate::metrics::{CoreMetrics, Exposed, Register};
+use crate::monitor;
 use crate::roles;
 use crate::security::{KeySource, Secured, TlsConfig};
 use crate::status::StatusBoard;
@@ -68,7 +70,8 @@ pub struct ClusterBuilder {
     /// Never locked: it lets the builder, and so the future of `start`, go to another thread.
     services: Mutex<Vec<(&'static str, Service)>>,
     metrics: Vec<Arc<Register>>,
-    late: LateCluster,
+    pub(crate) checks: Vec<(&'static str, Arc<Check>)>,
+    pub(crate) late: LateCluster,
     twice: Option<&'static str>,
     /// Which kinds of security were asked for one by one.
     tls: Option<TlsConfig>,
@@ -105,6 +108,7 @@ impl ClusterBuilder {
             replicated: BTreeMap::new(),
             services: Mutex::default(),
             metrics: vec![],
+            checks: vec![],
             late: LateCluster::default(),
             twice: None,
             tls: None,
@@ -373,13 +377,16 @@ impl ClusterBuilder {
         })
         .await?;
         let status = StatusBoard::new(local.node());
-        let exposed = Arc::new(Exposed::new(&metrics));
+        let exposed = Arc::new(Exposed::new(&metrics, &control));
         self.metrics.iter().for_each(|register| exposed.add(|registry| register(registry)));
         let collector = roles::collects_metrics(&config.roles).then(Arc::<Collector>::default);
         let event_bus = match &self.event_bus {
             Some(make) => make(local.id),
             None => event_bus::start(&control, &messenger, config.frame_bytes_max),
         };
+        let closing = CancellationToken::new();
+        let health = HealthBoard::new(&control, &closing, config, &self.checks);
+        let watcher = monitor::start(&control, &health, &messenger, &status, config);
         let inner = Arc::new(Inner {
             local: local.clone(),
             control: control.clone(),
@@ -387,14 +394,16 @@ impl ClusterBuilder {
             event_bus,
             chance: self.chance.clone(),
             status: status.clone(),
+            health: health.clone(),
             outlook: outlook.clone(),
             metrics: metrics.clone(),
             exposed: exposed.clone(),
             collector: collector.clone(),
+            watcher,
             clock: self.clock.clone(),
             tasks: tasks.clone(),
             services: tasks.beside(),
-            closing: CancellationToken::new(),
+            closing,
         });
         // From here on dropping `cluster` ends what has been started.
         let cluster = Cluster::new(inner.clone());
@@ -402,13 +411,14 @@ impl ClusterBuilder {
         tokio::spawn(async move {
             inner.tasks.node_ended().await;
             inner.abort();
+            inner.health.look();
             inner.control.stop().await;
         });
         let membership = config.membership.clone();
         let (seed, judge) = (self.chance.seed(), self.judge.as_ref());
         detection.run(membership, judge, seed, messenger.clone(), news, control.clone());
         tasks.spawn("certificates and keys", secured.clone().keep_fresh(metrics.clone()));
-        tasks.spawn("status", status.clone().keep(control.clone(), outlook));
+        tasks.spawn("status", status.clone().keep(control.clone(), outlook, health));
         collect::serve(&messenger, exposed.clone());
         if let Some(collector) = collector {
             let (control, messenger) = (control.clone(), messenger.clone());
@@ -470,12 +480,4 @@ impl ClusterBuilder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_can_be_started_from_any_thread() {
-        fn is_send<T: Send>(_: &T) {}
-        is_send(&Cluster::builder("orders").start());
-    }
-}
+mod tests;

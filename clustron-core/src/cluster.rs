@@ -19,11 +19,13 @@ use crate::collect::{CollectedMetrics, Collector, NotCollector};
 use crate::control::{Command, Control, ProposeError};
 use crate::error::ShutdownError;
 use crate::event_bus::EventBus;
+use crate::health::HealthBoard;
 use crate::identity::{ClusterId, Epoch, NodeInfo};
 use crate::leadership::{self, Leadership};
 use crate::local::Local;
 use crate::messaging::{MessageError, Messenger};
-use crate::metrics::{CoreMetrics, Exposed};
+use crate::metrics::{CoreMetrics, Exposed, Sampled};
+use crate::monitor::Watcher;
 use crate::outlook::Outlook;
 use crate::status::{ClusterStatus, Events, StatusBoard};
 use crate::tasks::Tasks;
@@ -70,11 +72,13 @@ pub(crate) struct Inner {
     pub(crate) event_bus: Arc<dyn EventBus>,
     pub(crate) chance: Arc<Chance>,
     pub(crate) status: Arc<StatusBoard>,
+    pub(crate) health: Arc<HealthBoard>,
     pub(crate) outlook: Outlook,
     pub(crate) metrics: Arc<CoreMetrics>,
     pub(crate) exposed: Arc<Exposed>,
     /// Where the node's roles make it one.
     pub(crate) collector: Option<Arc<Collector>>,
+    pub(crate) watcher: Option<Arc<Watcher>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The node's own tasks.
     pub(crate) tasks: Tasks,
@@ -307,6 +311,7 @@ impl ClusterHandle {
     /// Adds this node's core metrics to a registry, named `clustron_core_…`.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.inner.metrics.register(registry);
+        Sampled::register(&self.inner.control, registry);
     }
 
     /// Adds metrics of the application to those that this node shows and that a metrics collector
@@ -418,6 +423,7 @@ impl Inner {
         self.tasks.cancel();
         self.messenger.clear_handlers();
         self.event_bus.close();
+        self.health.clear();
     }
 
     fn panicked(&self) -> Option<String> {

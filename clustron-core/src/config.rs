@@ -19,6 +19,10 @@ pub use timing::Timing;
 const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const METRICS_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
+/// The least and greatest age of a copy up to which a node may count as ready.
+const READY_STALENESS_MIN: Duration = Duration::from_secs(1);
+const READY_STALENESS_MAX: Duration = Duration::from_secs(3600);
+
 /// A value that cannot be used. Found at start, before anything has happened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -112,7 +116,7 @@ pub struct Config {
     pub connections_max: usize,
     /// The most connections that the node takes from one peer, 4 to 1,024. A peer needs two, one
     /// for the core and one for bulk; the others are room for those of before that have not been
-    /// found broken yet.
+    /// found broken yet. One more takes the place of its oldest.
     pub connections_per_peer_max: usize,
     /// After how long without use a connection for bulk is closed, 1 s to 1 day. It is opened again
     /// when it is needed, and is never closed while somebody waits for a reply. The core's own
@@ -122,6 +126,10 @@ pub struct Config {
     /// How often a node with the role `MetricsCollector` asks the others for their metrics, 100 ms
     /// to 1 h. Choose it no longer than the interval at which the collector itself is scraped.
     pub metrics_interval: Duration,
+    /// How old a node's copy of the replicated state may be for it to be
+    /// [ready](crate::Health::is_ready), 1 s to 1 h. While a leader is heard the age is about one
+    /// heartbeat interval; choose it by how old an answer of the node may be.
+    pub ready_staleness_max: Duration,
     /// The control plane's times.
     pub timing: Timing,
     /// The failure detector.
@@ -148,6 +156,7 @@ impl Default for Config {
             connections_per_peer_max: 8,
             data_idle_timeout: Duration::from_secs(300),
             metrics_interval: Duration::from_secs(10),
+            ready_staleness_max: Duration::from_secs(10),
             timing: Timing::lan(),
             membership: MembershipConfig::lan(),
         }
@@ -247,6 +256,10 @@ impl Config {
             let value = format!("{:?}", self.metrics_interval);
             let allowed = "must be from 100 ms to 1 h";
             found.push(ConfigError::value("metrics_interval", value, allowed));
+        }
+        if !(READY_STALENESS_MIN..=READY_STALENESS_MAX).contains(&self.ready_staleness_max) {
+            let value = format!("{:?}", self.ready_staleness_max);
+            found.push(ConfigError::value("ready_staleness_max", value, "must be from 1 s to 1 h"));
         }
         match self.expect {
             Some(0) => found.push(ConfigError::value("expect", 0, "must be at least 1")),

@@ -1,5 +1,6 @@
 //! Drives [`Membership`]: feeds it the view, messages and lost connections, and shows its verdicts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::tasks::Tasks;
 /// Inputs that may wait for the detector. Probes are repeated, so one more that is dropped under a
 /// flood costs time and nothing else.
 const QUEUE: usize = 1024;
+
+/// Pings whose answers are waited for, for the metrics; they are all forgotten when more are sent.
+const ASKED_KEPT: usize = 256;
 
 /// Messages that may wait to leave at the same time; more are dropped, as if the network had.
 const SENDS_AT_ONCE: usize = 4096;
@@ -93,6 +97,7 @@ impl Detection {
             control,
             tasks: tasks.clone(),
             sending: Arc::new(Semaphore::new(SENDS_AT_ONCE)),
+            asked: BTreeMap::new(),
             links_changed: true,
         };
         tasks.spawn("failure detector", driver.run(self.inputs_rx, news, agreed));
@@ -112,6 +117,8 @@ struct Driver {
     tasks: Tasks,
     /// One for each message that may be on its way out.
     sending: Arc<Semaphore>,
+    /// Pings that have not been answered, for the metrics.
+    asked: BTreeMap<(NodeId, u64), Instant>,
     /// The present input changed who can reach whom.
     links_changed: bool,
 }
@@ -125,6 +132,7 @@ impl Driver {
     ) {
         let mut version = 0;
         loop {
+            self.metrics.detector_inputs_waiting.set(inputs.len() as i64);
             let timeout = self.machine.next_timeout().map(|at| self.started + at);
             if timeout.is_some_and(|due| due <= Instant::now()) {
                 // First what had come when the timer was due, for an answer may be among it; and no
@@ -170,6 +178,12 @@ impl Driver {
     }
 
     fn take(&mut self, input: Input) {
+        if let Input::Received { from, message: Message::Ack { seq, .. } } = &input
+            && let Some(asked_at) = self.asked.remove(&(*from, *seq))
+        {
+            self.metrics.probes_answered.inc();
+            self.metrics.probe_seconds.observe(asked_at.elapsed());
+        }
         if let Input::Verified { peer, result: Verification::Gone { .. } } = &input {
             self.control.peer_gone(*peer);
         }
@@ -198,6 +212,7 @@ impl Driver {
     }
 
     fn view_changed(&mut self, agreed: &Agreed) -> Input {
+        self.metrics.view_changes.inc();
         // Somebody else's word about this node must not stand.
         let listed = agreed.view.alive().find(|node| node.id == self.local.id);
         if let Some(node) = listed.and_then(|listed| self.local.insist(listed)) {
@@ -255,6 +270,13 @@ impl Driver {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Send { to, message } => {
+                if let Message::Ping { seq, .. } = &message {
+                    self.metrics.probes_sent.inc();
+                    if self.asked.len() >= ASKED_KEPT {
+                        self.asked.clear();
+                    }
+                    self.asked.insert((to, *seq), Instant::now());
+                }
                 let messenger = self.messenger.clone();
                 // Answers to those who ask and do not listen must not pile up.
                 let Ok(slot) = self.sending.clone().try_acquire_owned() else { return };

@@ -1,30 +1,57 @@
 //! The handle to a node that has not started yet.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::cluster::{ClusterHandle, Inner};
 use crate::control::{Control, ProposeError};
+use crate::health::Health;
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// A cluster that a module will be part of once it has started.
 #[derive(Clone, Default)]
 pub struct LateCluster {
-    inner: Arc<Mutex<Weak<Inner>>>,
+    shared: Arc<Mutex<Stage>>,
+}
+
+/// How far the node has come.
+#[derive(Default)]
+struct Stage {
+    /// Nothing while it starts.
+    inner: Option<Weak<Inner>>,
+    /// Since when somebody has asked for its health while there was no node.
+    absent_since: Option<Timestamp>,
 }
 
 impl LateCluster {
     /// The running node; `None` before it has started and after it has ended.
     pub fn get(&self) -> Option<ClusterHandle> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        let inner = self.lock().inner.as_ref()?.upgrade()?;
         (!inner.tasks.is_cancelled()).then_some(ClusterHandle { inner })
     }
 
+    /// How the node is now, also before it has been let in and after it has ended.
+    pub fn health(&self) -> Health {
+        let mut stage = self.lock();
+        let started = stage.inner.as_ref().map(Weak::upgrade);
+        if let Some(Some(inner)) = started {
+            drop(stage);
+            return inner.health.look();
+        }
+        let since = *stage.absent_since.get_or_insert_with(|| SystemClock.now());
+        if started.is_some() { Health::ended(since) } else { Health::starting(since) }
+    }
+
     pub(crate) fn set(&self, inner: &Arc<Inner>) {
-        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(inner);
+        *self.lock() = Stage { inner: Some(Arc::downgrade(inner)), absent_since: None };
     }
 
     pub(crate) fn control(&self) -> Result<Arc<Control>, ProposeError> {
         self.get().map(|handle| handle.inner.control.clone()).ok_or(ProposeError::NotRunning)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -77,6 +77,7 @@ pub mod event_bus;
 mod follow;
 mod formation;
 mod hand_over;
+pub mod health;
 mod identity;
 mod late;
 mod leadership;
@@ -85,6 +86,7 @@ mod looks;
 pub mod membership;
 mod messaging;
 mod metrics;
+pub mod monitor;
 mod opinion;
 mod outlook;
 pub mod pipeline;
@@ -122,6 +124,7 @@ pub use discovery::{
 pub use discovery::{DnsSeeds, SrvSeeds};
 pub use error::{ShutdownError, StartError};
 pub use hand_over::HandOverError;
+pub use health::{Health, NotReady, Question, Reason};
 pub use identity::{
     ClusterId, ClusterName, Epoch, FencingToken, Incarnation, InvalidMetadata, InvalidName,
     Metadata, NAME_BYTES_MAX, NodeId, NodeInfo, NodeName, Role, TAGS_MAX,
@@ -134,6 +137,8 @@ pub use messaging::{
     ReplyStream, Request, RequestOptions, Retry, SinkError, StreamOptions, StreamRequest,
     TraceContext, WhenFull,
 };
+pub use metrics::{Metric, MetricFamily, MetricValue, MetricsListener, MetricsSnapshot};
+pub use monitor::{ClusterHealth, ClusterMonitor, NodeCondition, NodeHealth, NodeReport};
 pub use opinion::{DatedEvidence, Opinion, Removal};
 pub use security::{
     CLUSTER_KEYS_MAX, ClusterKey, KeyRing, KeySource, Security, SecurityError, TlsConfig,

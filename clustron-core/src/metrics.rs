@@ -1,14 +1,30 @@
 //! The counters of one node's core, in a registry of its own so that several nodes in a process do
-//! not collide. Exported names begin with `clustron_core_`.
+//! not collide. Exported names begin with `clustron_core_`; METRICS.md lists them all and says how
+//! they relate.
+//!
+//! Where messages pass, counting is one atomic addition, and a time is one entry in a histogram.
+//! What can be looked up when somebody asks is looked up then ([`sampled`]).
 
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
+mod exposed;
+mod listener;
+mod parts;
+mod sampled;
+mod snapshot;
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub(crate) use exposed::Exposed;
+pub use listener::MetricsListener;
+pub(crate) use parts::{ByKind, ByLane, Times};
+pub(crate) use sampled::Sampled;
+pub use snapshot::{Metric, MetricFamily, MetricValue, MetricsSnapshot};
+
+/// What all names of the core's metrics begin with.
+const PREFIX: &str = "clustron_core";
 
 /// The label `kind`. Only kinds that have a handler here become labels, so no peer can make some
 /// up.
@@ -27,8 +43,9 @@ pub(crate) struct CoreMetrics {
     pub(crate) credentials_renewed: Counter,
     pub(crate) credentials_refused: Counter,
     pub(crate) protocol_errors: Counter,
-    pub(crate) bytes_sent: Counter,
-    pub(crate) bytes_received: Counter,
+    pub(crate) bytes_sent: ByLane,
+    pub(crate) bytes_received: ByLane,
+    pub(crate) frames_waiting: Gauge,
     pub(crate) messages_sent: Counter,
     pub(crate) messages_received: Counter,
     pub(crate) messages_unhandled: Counter,
@@ -38,6 +55,13 @@ pub(crate) struct CoreMetrics {
     pub(crate) requests_turned_away: Family<Kind, Counter>,
     pub(crate) events_published: Counter,
     pub(crate) events_dropped: Counter,
+    pub(crate) requests_received: Counter,
+    pub(crate) request_seconds: ByKind,
+    pub(crate) probes_sent: Counter,
+    pub(crate) probes_answered: Counter,
+    pub(crate) probe_seconds: Times,
+    pub(crate) detector_inputs_waiting: Gauge,
+    pub(crate) view_changes: Counter,
     pub(crate) elections_started: Counter,
     pub(crate) epochs_led: Counter,
     pub(crate) suspicions: Counter,
@@ -50,47 +74,20 @@ pub(crate) struct CoreMetrics {
     pub(crate) commands_proposed: Counter,
     pub(crate) overloads: Counter,
     pub(crate) read_rounds: Counter,
+    pub(crate) commit_seconds: Times,
+    pub(crate) log_write_seconds: Times,
+    pub(crate) listener_skips: Counter,
+    pub(crate) snapshots_taken: Counter,
+    pub(crate) snapshots_sent: Counter,
+    pub(crate) snapshots_installed: Counter,
 }
 
 /// Registers the metrics of a module, of the application or of the core.
 pub(crate) type Register = dyn Fn(&mut Registry) + Send + Sync;
 
-/// All that one node shows: the core's metrics, its modules' and the application's.
-pub(crate) struct Exposed {
-    registry: Mutex<Registry>,
-}
-
-impl Exposed {
-    pub(crate) fn new(core: &CoreMetrics) -> Self {
-        let mut registry = Registry::default();
-        core.register(&mut registry);
-        Self { registry: Mutex::new(registry) }
-    }
-
-    pub(crate) fn add(&self, register: impl FnOnce(&mut Registry)) {
-        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// As OpenMetrics text.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = encode(&mut text, &registry) {
-            tracing::error!(%error, "a metric cannot be written");
-        }
-        text
-    }
-}
-
-impl fmt::Debug for Exposed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposed").finish_non_exhaustive()
-    }
-}
-
 impl CoreMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("clustron_core");
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone());
         };
@@ -134,8 +131,6 @@ impl CoreMetrics {
             "Connections of peers dropped because a frame could not be decoded",
             &self.protocol_errors,
         );
-        counter("sent_bytes", "Bytes written to connections", &self.bytes_sent);
-        counter("received_bytes", "Bytes read from connections", &self.bytes_received);
         counter("messages_sent", "One-way messages sent", &self.messages_sent);
         counter("messages_received", "One-way messages received", &self.messages_received);
         counter(
@@ -198,6 +193,34 @@ impl CoreMetrics {
             "Rounds with which this node confirmed linearizable reads, each for all who waited",
             &self.read_rounds,
         );
+        counter(
+            "requests_received",
+            "Requests of other nodes that came here",
+            &self.requests_received,
+        );
+        counter("probes_sent", "Pings of the failure detector that were sent", &self.probes_sent);
+        counter(
+            "probes_answered",
+            "Answers to pings that came; those missing from probes_sent were lost or too late",
+            &self.probes_answered,
+        );
+        counter("view_changes", "Versions of the view that this node has seen", &self.view_changes);
+        counter(
+            "listener_skips",
+            "Calls of metrics listeners that were left out because the one before still ran",
+            &self.listener_skips,
+        );
+        counter("snapshots_taken", "Snapshots that this node has made", &self.snapshots_taken);
+        counter(
+            "snapshots_sent",
+            "Snapshots that this node, as leader, has sent to the end",
+            &self.snapshots_sent,
+        );
+        counter(
+            "snapshots_installed",
+            "Snapshots of a leader that this node has taken in",
+            &self.snapshots_installed,
+        );
         let mut by_kind = |name: &str, help: &str, counters: &Family<Kind, Counter>| {
             registry.register(name, help, counters.clone());
         };
@@ -210,6 +233,39 @@ impl CoreMetrics {
             "requests_turned_away",
             "Requests that were answered with Busy because too many of their kind were handled",
             &self.requests_turned_away,
+        );
+        let (sent, received) = (self.bytes_sent.family.clone(), self.bytes_received.family.clone());
+        registry.register("sent_bytes", "Bytes written to connections, by lane", sent);
+        registry.register("received_bytes", "Bytes read from connections, by lane", received);
+        registry.register(
+            "request_seconds",
+            "How long this node's requests took to their replies, by kind",
+            self.request_seconds.family.clone(),
+        );
+        for (name, help, times) in [
+            ("probe_seconds", "How long pings took to their answers", &self.probe_seconds),
+            (
+                "commit_seconds",
+                "How long this node, as leader, took from a command's coming to its answer",
+                &self.commit_seconds,
+            ),
+            (
+                "log_write_seconds",
+                "How long writes of the log or vote to disk took, their syncs counted in",
+                &self.log_write_seconds,
+            ),
+        ] {
+            registry.register(name, help, Histogram::clone(times));
+        }
+        registry.register(
+            "frames_waiting",
+            "Frames that wait to be written to connections",
+            self.frames_waiting.clone(),
+        );
+        registry.register(
+            "detector_inputs_waiting",
+            "Messages that wait for the failure detector, when it last took one",
+            self.detector_inputs_waiting.clone(),
         );
         registry.register(
             "proposals_waiting",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 
 use crate::control::{Agreed, Control};
+use crate::health::HealthBoard;
 use crate::identity::{ClusterId, Epoch, Metadata, NodeId, NodeInfo};
 use crate::membership::PeerState;
 use crate::outlook::{Outlook, Suspicions};
@@ -146,7 +147,12 @@ impl StatusBoard {
     }
 
     /// Keeps the status true until the node ends.
-    pub(crate) async fn keep(self: Arc<Self>, control: Arc<Control>, outlook: Outlook) {
+    pub(crate) async fn keep(
+        self: Arc<Self>,
+        control: Arc<Control>,
+        outlook: Outlook,
+        health: Arc<HealthBoard>,
+    ) {
         let mut suspicions = outlook.suspicions();
         let mut agreed: watch::Receiver<Arc<Agreed>> = control.agreed();
         let mut leading = control.leading();
@@ -154,6 +160,7 @@ impl StatusBoard {
         loop {
             agreed.mark_unchanged();
             let suspected = suspicions.borrow_and_update().clone();
+            health.beat();
             let now = status(&control, &suspected);
             let before = self.shown.borrow().clone();
             if now != before {

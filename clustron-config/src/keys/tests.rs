@@ -25,7 +25,8 @@ fn names(section: &str) -> BTreeSet<&'static str> {
 fn every_field_of_the_configuration_has_a_key() {
     let config = fields!(Config: name, listen, advertise, seeds, expect, roles, tags,
         snapshot_entries, data_dir, voters_max, voters_min, frame_bytes_max, security,
-        connections_max, connections_per_peer_max, data_idle_timeout, metrics_interval, timing,
+        connections_max, connections_per_peer_max, data_idle_timeout, metrics_interval,
+        ready_staleness_max, timing,
         membership);
     let sections: BTreeSet<&str> = sections().collect();
     let top: BTreeSet<&str> = names("").union(&sections).copied().collect();

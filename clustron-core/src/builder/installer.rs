@@ -30,7 +30,7 @@ pub(super) type Service = Box<dyn FnOnce(ClusterHandle) -> BoxFuture<'static, ()
 /// Where a [`Module`] registers its parts.
 pub struct Installer<'a> {
     pub(super) name: &'static str,
-    pub(super) builder: &'a mut ClusterBuilder,
+    pub(crate) builder: &'a mut ClusterBuilder,
 }
 
 impl Installer<'_> {

@@ -48,8 +48,7 @@ fn take_in(families: &mut BTreeMap<String, Family>, node: &str, text: &str) {
             let family = families.entry(current.clone()).or_default();
             family.described.entry(keyword).or_insert_with(|| line.to_owned());
         } else if let Some(sample) = Sample::parse(line) {
-            let suffix = sample.name.strip_prefix(&current);
-            let belongs = !current.is_empty() && suffix.is_some_and(|s| SUFFIXES.contains(&s));
+            let belongs = sample.part_of(&current).is_some();
             let family = if belongs { current.clone() } else { sample.name.to_owned() };
             families.entry(family).or_default().samples.push(sample.of(node));
         }
@@ -66,15 +65,16 @@ fn description(line: &str) -> Option<(&'static str, &str)> {
 }
 
 /// A line such as `requests_total{path="/"} 7`.
-struct Sample<'a> {
-    name: &'a str,
-    labels: Vec<(&'a str, &'a str)>,
+pub(crate) struct Sample<'a> {
+    pub(crate) name: &'a str,
+    /// Their values as they stand between the quotes.
+    pub(crate) labels: Vec<(&'a str, &'a str)>,
     /// The number and what may follow it, with the space before.
-    value: &'a str,
+    pub(crate) value: &'a str,
 }
 
 impl<'a> Sample<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let (name, mut rest) = line.split_at(name_end(line));
         if name.is_empty() {
             return None;
@@ -95,6 +95,13 @@ impl<'a> Sample<'a> {
         let number = rest.strip_prefix(' ')?.split(' ').next()?;
         number.parse::<f64>().ok()?;
         Some(Self { name, labels, value: rest })
+    }
+
+    /// Which part of a family it is: what follows the family's name in its own. `None` if it is no
+    /// part of it.
+    pub(crate) fn part_of(&self, family: &str) -> Option<&'a str> {
+        let part = self.name.strip_prefix(family).filter(|_| !family.is_empty());
+        part.filter(|part| SUFFIXES.contains(part))
     }
 
     /// The line with its node's label in front.

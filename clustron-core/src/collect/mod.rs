@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use collector::Collector;
+pub(crate) use exposition::Sample;
 
 use crate::identity::{NodeId, NodeInfo, NodeName};
 use crate::messaging::{Message, Messenger, Request};

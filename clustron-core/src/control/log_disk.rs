@@ -11,6 +11,7 @@ use bytes::Bytes;
 use clustron_wal::{Options, Wal, WalError};
 use serde::de::DeserializeOwned;
 
+use super::disk_watch::DiskWatch;
 use super::types::{Entry, LogId, Vote};
 use crate::codec;
 use crate::data_dir::{
@@ -30,6 +31,7 @@ pub(super) struct LogDisk {
     /// In whose name it is written.
     node: NodeId,
     wal: Mutex<Wal>,
+    pub(super) watch: DiskWatch,
 }
 
 /// What was found at the start.
@@ -103,7 +105,8 @@ impl LogDisk {
             return Err(data.damaged(VOTE, &"it is missing"));
         }
         let node = data.identity().node;
-        let disk = Self { data, local, node, wal: Mutex::new(wal) };
+        let (wal, watch) = (Mutex::new(wal), DiskWatch::default());
+        let disk = Self { data, local, node, wal, watch };
         Ok((disk, Found { vote, purged, entries }))
     }
 
@@ -112,7 +115,7 @@ impl LogDisk {
         self: &Arc<Self>,
         call: impl FnOnce(&Self) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, DiskError> {
-        let this = self.clone();
+        let (this, _open) = (self.clone(), self.watch.begin());
         self.data.call(move || call(&this)).await
     }
 

@@ -11,6 +11,7 @@ use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
 use tokio::sync::watch;
 
 use super::command::{Command, ModuleCommand};
+use super::disk_watch::DiskWatch;
 use super::log_disk::{Found, LogDisk, goes_on_from, record};
 use super::types::{Entry, LogId, StorageError, TypeConfig, Vote};
 use crate::data_dir::{DataDir, DataDirError, DiskError};
@@ -130,6 +131,11 @@ impl Log {
         last.or(inner.purged).map_or(LogEnd::default(), LogEnd::from)
     }
 
+    /// How many entries it has.
+    pub(super) fn entries(&self) -> usize {
+        self.lock().entries.len()
+    }
+
     /// How many bytes its entries have, roughly.
     pub(crate) fn bytes(&self) -> usize {
         self.lock().entries.values().map(entry_bytes).sum()
@@ -156,6 +162,11 @@ impl Log {
             Some(AgreedVoters { index: *index, groups: membership.get_joint_config().clone() })
         });
         voters.collect()
+    }
+
+    /// How its disk does, where it has one.
+    pub(super) fn disk_watch(&self) -> Option<&DiskWatch> {
+        self.disk.as_deref().map(|disk| &disk.watch)
     }
 
     /// Up to where entries were given up.

@@ -31,6 +31,7 @@ use super::types::{
     Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, TypeConfig,
 };
 use crate::data_dir::{DataDirError, DiskBug};
+use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
 use crate::voter_groups::Groups;
 
@@ -70,6 +71,8 @@ pub(crate) struct Shown {
     pub(crate) applied: watch::Sender<u64>,
     /// Who votes by that.
     pub(crate) voters: watch::Sender<Groups>,
+    /// Counts what happens to it.
+    pub(crate) metrics: Arc<CoreMetrics>,
 }
 
 impl Machine {
@@ -208,6 +211,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let meta = self.meta();
         let drafted = self.draft(meta.clone()).await;
         self.told = self.told.max(meta.last_log_id);
+        self.shown.metrics.snapshots_taken.inc();
         Builder::new(meta, drafted, self.tasks.clone(), self.file.as_ref().map(SnapshotFile::data))
     }
 
@@ -368,6 +372,7 @@ impl Machine {
             (None, None) => {}
         }
         self.put(meta.clone(), states);
+        self.shown.metrics.snapshots_installed.inc();
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod command;
 mod compaction;
 mod content;
 mod describe;
+mod disk_watch;
 mod freshness;
 mod group;
 mod hand_over;
@@ -104,6 +105,7 @@ pub(crate) struct Control {
     chance: Arc<Chance>,
     messenger: Messenger,
     raft: Raft,
+    log: Log,
     campaign: Arc<Campaign>,
     answers: Answers,
     /// Stands in the place of the log where the node's roles do not let it follow the log.
@@ -184,7 +186,10 @@ impl Control {
         let failed = |e: &dyn std::fmt::Display| StartError::ControlPlane(e.to_string());
         let (answers, out_of_touch) = (Answers::default(), Arc::<AtomicBool>::default());
         let (Storage { log, snapshots }, permit) = (storage, Permit::default());
-        let shown = Shown::default();
+        let shown = Shown { metrics: metrics.clone(), ..Shown::default() };
+        if let Some(watch) = log.disk_watch() {
+            watch.report_to(metrics.log_write_seconds.clone());
+        }
         let (agreed, log_applied) = (shown.agreed.subscribe(), shown.applied.subscribe());
         let applied_groups = shown.voters.subscribe();
         let leading = watch::Sender::new(None);
@@ -223,6 +228,7 @@ impl Control {
             out_of_touch: out_of_touch.clone(),
             permit: permit.clone(),
             recency: recency.clone(),
+            metrics: metrics.clone(),
             tasks: tasks.clone(),
         };
         let config =
@@ -249,6 +255,7 @@ impl Control {
             chance,
             messenger,
             raft,
+            log: log.clone(),
             campaign,
             answers,
             following,

@@ -22,6 +22,7 @@ use super::types::{RaftNode, Snapshot, TypeConfig, Vote};
 use crate::identity::{ClusterId, NodeId};
 use crate::local::Local;
 use crate::messaging::{Lane, MessageError, Messenger, Request};
+use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
 
 /// After an unreachable node, Raft waits this long before it tries again.
@@ -117,6 +118,7 @@ pub(super) struct Peers {
     pub(super) out_of_touch: Arc<AtomicBool>,
     pub(super) permit: Permit,
     pub(super) recency: Arc<Recency>,
+    pub(super) metrics: Arc<CoreMetrics>,
     pub(super) tasks: Tasks,
 }
 
@@ -136,6 +138,7 @@ impl RaftNetworkFactory<TypeConfig> for Peers {
             out_of_touch: self.out_of_touch.clone(),
             permit: self.permit.clone(),
             recency: self.recency.clone(),
+            metrics: self.metrics.clone(),
             tasks: self.tasks.clone(),
         }
     }
@@ -150,6 +153,7 @@ pub(super) struct Peer {
     out_of_touch: Arc<AtomicBool>,
     permit: Permit,
     recency: Arc<Recency>,
+    metrics: Arc<CoreMetrics>,
     tasks: Tasks,
 }
 
@@ -274,7 +278,12 @@ impl Peer {
                 self.answers.note(self.target, asked_at);
             }
             match reply {
-                ChunkReply::Installed { vote } => return Ok(SnapshotResponse::new(vote)),
+                ChunkReply::Installed { vote } => {
+                    if !refused {
+                        self.metrics.snapshots_sent.inc();
+                    }
+                    return Ok(SnapshotResponse::new(vote));
+                }
                 ChunkReply::Continue { offset: next } => {
                     if next > total {
                         let error = std::io::Error::other("the receiver asked for too much");

@@ -287,8 +287,14 @@ impl Control {
             self.metrics.overloads.inc();
             return Ok(Proposed::Overloaded(overload));
         }
+        let came_at = Instant::now();
         match self.proposer.propose(command, crate::tasks::until(deadline)).await {
-            Ok(proposed) => Ok(proposed),
+            Ok(proposed) => {
+                if matches!(proposed, Proposed::Applied { .. }) {
+                    self.metrics.commit_seconds.observe(came_at.elapsed());
+                }
+                Ok(proposed)
+            }
             // Without a majority nothing gets on: that is no load.
             Err(Untouched::TooLate(_)) if self.leading.borrow().is_none() => {
                 Ok(Proposed::NotLeader { leader: None })

@@ -111,10 +111,12 @@ impl State {
         {
             let Some(oldest) = self.waiting.pop_front() else { return };
             self.bytes -= oldest.bytes();
-            self.lagged += match oldest {
+            let missed = match oldest {
                 Waiting::Event { .. } => 1,
                 Waiting::Gap { missed, .. } => missed,
             };
+            // A peer can say any number.
+            self.lagged = self.lagged.saturating_add(missed);
         }
     }
 
@@ -224,6 +226,15 @@ mod tests {
         assert_eq!(drain(&feed), [event(1)]);
         let context = Context::from_waker(Waker::noop());
         assert_eq!(feed.poll(&context), Poll::Ready(None));
+    }
+
+    #[test]
+    fn numbers_that_no_publisher_counts_to_are_not_added_up_beyond_what_there_is() {
+        let feed = Feed::default();
+        for process in 1..=EVENTS_MAX as u64 {
+            put(&feed, A, process, u64::MAX);
+        }
+        assert!(matches!(drain(&feed)[0], Received::Lagged(_)));
     }
 
     proptest! {

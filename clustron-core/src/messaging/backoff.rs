@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The wait after the first failure. Long enough that senders do not dial in a loop.
 const FIRST: Duration = Duration::from_millis(50);
 
-/// The longest wait. Shorter than `view_stable_after`, so that a node that is back is called before
-/// it could be put out for having been away.
-const MOST: Duration = Duration::from_secs(1);
+/// The longest wait. Far shorter than a leader may be silent, so that one who is back is called
+/// before others stand for election, and before it could be put out for having been away.
+const MOST: Duration = Duration::from_millis(250);
 
 /// A connection that lived this long was a good one: what comes after it begins anew.
 pub(super) const STEADY_AFTER: Duration = Duration::from_secs(5);
@@ -23,7 +23,6 @@ impl Backoff {
     /// How long to wait after one more failure: half of what it is due for certain, and of the
     /// other half as much as `draw` says, any number.
     pub(super) fn failed(&mut self, draw: u64) -> Duration {
-        // 50 ms doubled five times is above the most already.
         let wait = MOST.min(FIRST * (1 << self.failures.min(5)));
         self.failures = self.failures.saturating_add(1);
         let half = wait / 2;
@@ -45,7 +44,7 @@ mod tests {
     fn the_wait_doubles_up_to_a_bound_and_begins_anew() {
         let mut backoff = Backoff::default();
         let waits: Vec<u128> = (0..8).map(|_| backoff.failed(1024).as_millis()).collect();
-        assert_eq!(waits, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
+        assert_eq!(waits, [50, 100, 200, 250, 250, 250, 250, 250]);
         backoff.reset();
         assert_eq!(backoff.failed(0).as_millis(), 25);
     }

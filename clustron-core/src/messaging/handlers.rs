@@ -45,6 +45,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
 pub trait Request: Message {
     /// What the handler answers with.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The most bytes that a reply may have, encoded. What is longer is not even decoded. By
+    /// default as many as a frame takes.
+    const REPLY_BYTES_MAX: usize = usize::MAX;
 }
 
 /// The name of a message's kind on the wire.

@@ -89,15 +89,20 @@ impl Shared {
         if peer.lane == Lane::Look {
             return Ok(None);
         }
-        self.places.take(peer.node.id).map(Some).map_err(|full| {
-            let (setting, most) = match full {
-                Full::All { most } => ("connections_max", most),
-                Full::Peer { most } => ("connections_per_peer_max", most),
-            };
-            let acceptor = ours.node.to_string();
-            let (setting, most) = (setting.to_owned(), most as u64);
-            Refusal::TooManyConnections { acceptor, setting, most }
-        })
+        let taken = self.places.take(peer.node.id, peer.lane);
+        let (place, older_goes) = taken.map_err(|Full { most }| {
+            let (acceptor, setting) = (ours.node.to_string(), "connections_max".to_owned());
+            Refusal::TooManyConnections { acceptor, setting, most: most as u64 }
+        })?;
+        if older_goes {
+            self.metrics.connections_over_limit.inc();
+            tracing::warn!(
+                peer = %peer.node, lane = ?peer.lane,
+                "a peer opened more connections than connections_per_peer_max, and its oldest was \
+                 closed: most likely a slow handler keeps it from being read"
+            );
+        }
+        Ok(Some(place))
     }
 
     /// Counts and reports somebody who did not prove to belong here, or to whom this node did not.

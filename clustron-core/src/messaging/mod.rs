@@ -289,15 +289,18 @@ impl Messenger {
             let reply = session.request(kind, trace, &body).await;
             reply.map_err(|_| MessageError::Disconnected { node: to })
         };
+        let asked_at = tokio::time::Instant::now();
         let reply = tokio::time::timeout(deadline, reply)
             .await
             .map_err(|_| MessageError::Timeout { node: to, kind, deadline })??;
+        self.shared.metrics.request_seconds.observe(kind, asked_at.elapsed());
         let body = reply.map_err(|why| not_replied(to, kind, why))?;
-        codec::decode(&body).map_err(|error| MessageError::BadReply {
-            node: to,
-            kind,
-            reason: error.to_string(),
-        })
+        let bad = |reason| MessageError::BadReply { node: to, kind, reason };
+        if body.len() > R::REPLY_BYTES_MAX {
+            let (bytes, max) = (body.len(), R::REPLY_BYTES_MAX);
+            return Err(bad(format!("{bytes} bytes are more than the {max} allowed")));
+        }
+        codec::decode(&body).map_err(|error| bad(error.to_string()))
     }
 
     /// Asks for a stream of replies, on the lane for these.

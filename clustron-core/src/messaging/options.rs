@@ -7,7 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
     /// It waits, and with it whatever else its sender sends over the same connection: back-pressure
-    /// reaches the sender, and nothing is lost. Handlers that send to each other in a circle would
+    /// reaches the sender, and nothing is dropped here; a
+    /// sender that may not write for ten seconds loses its connection, and what waits on it. Handlers that send to each other in a circle would
     /// wait for each other once all queues on it are full; one of them must drop, or spawn what it
     /// sends.
     #[default]

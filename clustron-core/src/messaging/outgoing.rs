@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncWriteExt, WriteHalf};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::envelope::{self, Header};
@@ -32,20 +32,23 @@ pub(super) struct Closed;
 pub(super) struct Outgoing {
     frames: mpsc::Sender<Bytes>,
     bytes_free: Arc<Semaphore>,
+    waiting: Gauge,
 }
 
 /// The end at which they are written.
 pub(super) struct Frames {
     frames: mpsc::Receiver<Bytes>,
     bytes_free: Arc<Semaphore>,
+    waiting: Gauge,
 }
 
-/// A queue with nothing in it.
-pub(super) fn queue() -> (Outgoing, Frames) {
+/// A queue with nothing in it, which adds what waits to this count.
+pub(super) fn queue(waiting: Gauge) -> (Outgoing, Frames) {
     let (tx, rx) = mpsc::channel(QUEUE_FRAMES);
     let bytes_free = Arc::new(Semaphore::new(QUEUE_BYTES));
-    let outgoing = Outgoing { frames: tx, bytes_free: bytes_free.clone() };
-    (outgoing, Frames { frames: rx, bytes_free })
+    let outgoing =
+        Outgoing { frames: tx, bytes_free: bytes_free.clone(), waiting: waiting.clone() };
+    (outgoing, Frames { frames: rx, bytes_free, waiting })
 }
 
 /// The share of the queue's bytes that a frame holds until it is written.
@@ -58,9 +61,11 @@ impl Outgoing {
     pub(super) async fn push(&self, frame: Bytes) -> Result<(), Closed> {
         let room = self.bytes_free.acquire_many(share(&frame) as u32);
         let room = room.await.map_err(|_closed| Closed)?;
-        self.frames.send(frame).await.map_err(|_closed| Closed)?;
+        let place = self.frames.reserve().await.map_err(|_closed| Closed)?;
         // Whoever writes it gives it back.
         room.forget();
+        self.waiting.inc();
+        place.send(frame);
         Ok(())
     }
 
@@ -68,10 +73,10 @@ impl Outgoing {
     pub(super) fn try_push(&self, frame: &Bytes) -> Result<(), Closed> {
         let room = self.bytes_free.try_acquire_many(share(frame) as u32);
         let room = room.map_err(|_full| Closed)?;
-        match self.frames.try_send(frame.clone()) {
-            Ok(()) => room.forget(),
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => return Err(Closed),
-        }
+        let place = self.frames.try_reserve().map_err(|_full| Closed)?;
+        room.forget();
+        self.waiting.inc();
+        place.send(frame.clone());
         Ok(())
     }
 }
@@ -79,21 +84,37 @@ impl Outgoing {
 impl Drop for Frames {
     fn drop(&mut self) {
         self.bytes_free.close();
+        self.frames.close();
+        while self.frames.try_recv().is_ok() {
+            self.waiting.dec();
+        }
     }
 }
 
 impl Frames {
-    /// Writes what waits, as much as there is with one system call, until a write fails or nobody
-    /// can put anything in.
+    /// Writes what waits, as much as there is with one system call, until a write fails, nobody can
+    /// put anything in, or `unused` resolves while nothing waits. Says whether it was the last.
     pub(super) async fn write(
         mut self,
         writer: &mut WriteHalf<Box<dyn Stream>>,
         written: &Counter,
-    ) {
+        unused: impl Future<Output = ()>,
+    ) -> bool {
+        let mut unused = std::pin::pin!(unused);
         let mut batch = Vec::with_capacity(BATCH_FRAMES);
         let mut out = BytesMut::new();
         let mut crowded = false;
-        while self.frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+        loop {
+            // Asked only here, where all is written: a frame must not be cut off in its middle,
+            // nor one be forgotten that the other side was too slow for.
+            let frames = tokio::select! {
+                biased;
+                frames = self.frames.recv_many(&mut batch, BATCH_FRAMES) => frames,
+                () = &mut unused => return true,
+            };
+            if frames == 0 {
+                return false;
+            }
             if crowded && batch.len() < BATCH_FRAMES {
                 // Where several talked at once just now, others may have something to say, too, if
                 // they are let. A system call for each frame costs more than anything else that
@@ -106,11 +127,12 @@ impl Frames {
                 }
             }
             crowded = batch.len() > 1;
+            self.waiting.dec_by(i64::try_from(batch.len()).unwrap_or(i64::MAX));
             for frame in &batch {
                 put_frame(&mut out, frame);
             }
             if writer.write_all(&out).await.is_err() || writer.flush().await.is_err() {
-                return;
+                return false;
             }
             written.inc_by(out.len() as u64);
             self.bytes_free.add_permits(batch.iter().map(share).sum());

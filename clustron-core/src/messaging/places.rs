@@ -3,10 +3,18 @@
 //!
 //! A look (`Lane::Look`) needs no chair: it is over with its handshake, and it is how others find
 //! out whether this node lives.
+//!
+//! A peer that comes once more than it may takes the place of its own oldest connection, on the
+//! lane where it has most of them. It would not have dialled anew if it still had that one; but
+//! whoever is not read from, because what it sent waits for a slow handler, is not seen to be gone
+//! either.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
+use super::handshake::Lane;
 use crate::identity::NodeId;
 
 /// See the module's documentation.
@@ -20,7 +28,16 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    by_peer: BTreeMap<NodeId, usize>,
+    /// The oldest first.
+    by_peer: BTreeMap<NodeId, Vec<Seat>>,
+    number_next: u64,
+}
+
+#[derive(Debug)]
+struct Seat {
+    number: u64,
+    lane: Lane,
+    taken_away: CancellationToken,
 }
 
 /// One accepted connection. It is free again when this is dropped.
@@ -28,15 +45,14 @@ struct Taken {
 pub(super) struct Place {
     places: Arc<Places>,
     peer: NodeId,
+    number: u64,
+    taken_away: CancellationToken,
 }
 
-/// Which limit is reached.
+/// There are as many connections as the node takes in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
-    /// There are as many connections as the node takes in all.
-    All { most: usize },
-    /// There are as many as it takes of this peer.
-    Peer { most: usize },
+pub(super) struct Full {
+    pub(super) most: usize,
 }
 
 impl Places {
@@ -44,19 +60,21 @@ impl Places {
         Arc::new(Self { most, per_peer_most, taken: Mutex::default() })
     }
 
-    /// Takes a place for a connection of that peer.
-    pub(super) fn take(self: &Arc<Self>, peer: NodeId) -> Result<Place, Full> {
+    /// Takes a place for a connection of that peer. Says whether an older one has to go for it.
+    pub(super) fn take(self: &Arc<Self>, peer: NodeId, lane: Lane) -> Result<(Place, bool), Full> {
         let mut taken = self.lock();
+        let goes = taken.by_peer.get_mut(&peer).filter(|seats| seats.len() >= self.per_peer_most);
+        let goes = goes.and_then(take_away_oldest).is_some();
+        taken.total -= usize::from(goes);
         if taken.total >= self.most {
-            return Err(Full::All { most: self.most });
+            return Err(Full { most: self.most });
         }
-        let of_peer = taken.by_peer.entry(peer).or_default();
-        if *of_peer >= self.per_peer_most {
-            return Err(Full::Peer { most: self.per_peer_most });
-        }
-        *of_peer += 1;
+        let (number, taken_away) = (taken.number_next, CancellationToken::new());
+        taken.number_next += 1;
         taken.total += 1;
-        Ok(Place { places: self.clone(), peer })
+        let seat = Seat { number, lane, taken_away: taken_away.clone() };
+        taken.by_peer.entry(peer).or_default().push(seat);
+        Ok((Place { places: self.clone(), peer, number, taken_away }, goes))
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -64,16 +82,33 @@ impl Places {
     }
 }
 
+/// Takes away the oldest place on the lane that has most of them.
+fn take_away_oldest(seats: &mut Vec<Seat>) -> Option<()> {
+    let on = |lane| seats.iter().filter(|seat| seat.lane == lane).count();
+    let fullest = seats.iter().map(|seat| seat.lane).max_by_key(|lane| on(*lane))?;
+    let at = seats.iter().position(|seat| seat.lane == fullest)?;
+    seats.remove(at).taken_away.cancel();
+    Some(())
+}
+
+impl Place {
+    /// Resolves when another connection of the peer has got it.
+    pub(super) async fn taken_away(&self) {
+        self.taken_away.cancelled().await;
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
-        taken.total -= 1;
-        if let Some(of_peer) = taken.by_peer.get_mut(&self.peer) {
-            *of_peer -= 1;
-            if *of_peer == 0 {
-                taken.by_peer.remove(&self.peer);
-            }
+        let Some(seats) = taken.by_peer.get_mut(&self.peer) else { return };
+        // Another one has it already if it was taken away.
+        let Some(at) = seats.iter().position(|seat| seat.number == self.number) else { return };
+        seats.remove(at);
+        if seats.is_empty() {
+            taken.by_peer.remove(&self.peer);
         }
+        taken.total -= 1;
     }
 }
 
@@ -82,18 +117,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_limited_in_all_and_by_peer_and_come_free_again() {
+    fn places_are_limited_in_all_and_come_free_again() {
         let (anna, bert) = (NodeId(1), NodeId(2));
         let places = Places::new(3, 2);
-        let first = places.take(anna).unwrap();
-        let _second = places.take(anna).unwrap();
-        assert_eq!(places.take(anna).unwrap_err(), Full::Peer { most: 2 });
-        let _third = places.take(bert).unwrap();
-        assert_eq!(places.take(bert).unwrap_err(), Full::All { most: 3 });
+        let take = |peer| places.take(peer, Lane::Data);
+        let first = take(anna).unwrap();
+        let _second = take(anna).unwrap();
+        let _third = take(bert).unwrap();
+        assert_eq!(take(bert).unwrap_err(), Full { most: 3 });
         drop(first);
-        let fourth = places.take(bert).unwrap();
+        let fourth = take(bert).unwrap();
         drop(fourth);
-        places.take(anna).unwrap();
-        assert_eq!(places.lock().by_peer.len(), 2);
+        take(anna).unwrap();
+        assert_eq!((places.lock().by_peer.len(), places.lock().total), (2, 2));
+    }
+
+    #[test]
+    fn who_comes_too_often_loses_the_oldest_on_the_lane_where_it_has_most() {
+        let anna = NodeId(1);
+        let places = Places::new(9, 3);
+        let (control, _) = places.take(anna, Lane::Control).unwrap();
+        let (first, goes) = places.take(anna, Lane::Data).unwrap();
+        assert!(!goes);
+        let (second, _) = places.take(anna, Lane::Data).unwrap();
+        let (_third, goes) = places.take(anna, Lane::Bulk).unwrap();
+        assert!(goes && first.taken_away.is_cancelled());
+        assert!(!control.taken_away.is_cancelled() && !second.taken_away.is_cancelled());
+        drop(first);
+        assert_eq!(places.lock().total, 3);
     }
 }

@@ -21,6 +21,7 @@ use super::gate::Gate;
 use super::handshake::{Established, Hello, Lane};
 use super::notices::Notices;
 use super::outgoing::{self, Closed, Outgoing};
+use super::places::Place;
 use super::queue::Arrived;
 use super::stream::{self, Streams};
 use super::trace::TraceContext;
@@ -75,6 +76,13 @@ impl Drop for InUse {
     }
 }
 
+async fn taken_away(place: Option<&Place>) {
+    match place {
+        Some(place) => place.taken_away().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A peer did what the protocol does not allow.
 type Violation = Box<dyn std::error::Error + Send + Sync>;
 
@@ -87,7 +95,8 @@ impl Session {
         idle: Option<Duration>,
     ) -> Arc<Self> {
         let Established { peer, reader, writer, place } = established;
-        let (outgoing, frames) = outgoing::queue();
+        let waiting = shared.metrics.frames_waiting.clone();
+        let (outgoing, frames) = outgoing::queue(waiting);
         let session = Arc::new(Self {
             peer: peer.node.id,
             outgoing,
@@ -101,18 +110,15 @@ impl Session {
             gate: Gate::default(),
         });
         shared.metrics.connections_open.inc();
-        let metrics = shared.metrics.clone();
-        let this = session.clone();
+        let (metrics, this) = (shared.metrics.clone(), session.clone());
+        let lane = peer.lane;
         shared.tasks.spawn("connection writer", async move {
             let writing = async {
                 let mut writer = writer;
-                tokio::select! {
-                    biased;
-                    () = frames.write(&mut writer, &metrics.bytes_sent) => {}
-                    () = this.gate.unused(idle) => {
-                        metrics.connections_idle_closed.inc();
-                        outgoing::say_goodbye(&mut writer).await;
-                    }
+                let unused = this.gate.unused(idle);
+                if frames.write(&mut writer, metrics.bytes_sent.of(lane), unused).await {
+                    metrics.connections_idle_closed.inc();
+                    outgoing::say_goodbye(&mut writer).await;
                 }
             };
             tokio::select! {
@@ -127,7 +133,8 @@ impl Session {
             tokio::select! {
                 biased;
                 () = this.closed.cancelled() => {}
-                () = this.read_frames(&shared2, reader, &peer) => {}
+                () = taken_away(place.as_ref()) => {}
+                () = this.read_frames(&shared2, reader, &peer, place.is_some()) => {}
             }
             this.close();
             drop(place);
@@ -251,7 +258,11 @@ impl Session {
         shared: &Arc<Shared>,
         mut reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
         peer: &Hello,
+        opened_there: bool,
     ) {
+        // Only who has opened it closes it for want of use, and never that of the core: otherwise
+        // an end is an end, and a sign.
+        let may_retire = opened_there && peer.lane != Lane::Control;
         loop {
             let frame = match reader.next().await {
                 Ok(Some(frame)) => frame,
@@ -266,9 +277,10 @@ impl Session {
                     return;
                 }
             };
-            shared.metrics.bytes_received.inc_by((HEAD_BYTES + frame.len()) as u64);
+            let received = shared.metrics.bytes_received.of(peer.lane);
+            received.inc_by((HEAD_BYTES + frame.len()) as u64);
             match envelope::open(frame) {
-                Ok((Header::Goodbye, _)) => {
+                Ok((Header::Goodbye, _)) if may_retire => {
                     self.gate.retire();
                     return;
                 }
@@ -318,8 +330,7 @@ impl Session {
             Header::StreamEnd { id, how } => self.streams.ended(id, how),
             Header::Credit { id, items, bytes } => self.streams.credit(id, items, bytes),
             Header::Cancel { id } => self.streams.cancel(id),
-            // The reader has seen to it.
-            Header::Goodbye => {}
+            Header::Goodbye => return Err("a goodbye by who did not open the connection".into()),
         }
         Ok(())
     }
@@ -348,6 +359,7 @@ impl Session {
         trace: Option<TraceContext>,
         body: Bytes,
     ) {
+        shared.metrics.requests_received.inc();
         let ready = shared.handlers.request(shared, &kind);
         // Also who is turned away is answered beside the reading: two that both wait until they can
         // write, and do not read meanwhile, would wait for each other.

@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clustron_core::{
-    Cluster, CollectedMetrics, Config, Installer, METRICS_BYTES_MAX, Module, Role,
+    Cluster, CollectedMetrics, Config, Installer, METRICS_BYTES_MAX, MetricValue, MetricsListener,
+    MetricsSnapshot, Module, Role,
 };
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
 
 use crate::world::{World, address, within};
 
@@ -133,4 +135,119 @@ async fn only_a_collector_collects_and_a_member_may_be_one() {
         assert!(error.contains(part), "{error}");
     }
     until(&b, "both", |collected| whole(collected, &[&a, &b])).await;
+}
+
+const METRICS: &str = include_str!("../../../METRICS.md");
+
+/// The names and kinds that a text shows of the core.
+fn shown(text: &str) -> BTreeSet<(String, String)> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE clustron_core_"));
+    let shown = types.filter_map(|line| line.split_once(' '));
+    shown.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_lists_what_a_node_shows_and_nothing_else() {
+    let world = World::new(&["a", "b"]);
+    let members = world.start_all(&["a", "b"]).await;
+    crate::world::settled(&members.iter().collect::<Vec<_>>()).await;
+    members[0].add(1).await;
+    let rows = METRICS.lines().filter_map(|line| line.strip_prefix("| `"));
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
+        (cells.next().unwrap(), cells.next().unwrap())
+    };
+    let listed: Vec<(String, String)> = rows.map(row).collect();
+    let texts = members.iter().map(|member| shown(&member.metrics_text()));
+    let shown: BTreeSet<(String, String)> = texts.flatten().collect();
+    let known: BTreeSet<(String, String)> = listed.iter().cloned().collect();
+    assert_eq!(known.len(), listed.len(), "a name stands twice");
+    assert_eq!(known, shown);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_has_the_values_of_what_has_happened() {
+    let world = World::new(&["a", "b"]);
+    let members = world.start_all(&["a", "b"]).await;
+    let leader = crate::world::settled(&members.iter().collect::<Vec<_>>()).await;
+    for number in 0..10 {
+        members[0].add(number).await;
+    }
+    let leading = members.iter().find(|member| member.id() == leader.node).unwrap();
+    let metrics = leading.metrics();
+    let total = |name: &str| metrics.total(&format!("clustron_core_{name}")).unwrap();
+    assert_eq!(total("epochs_led"), 1.0);
+    assert_eq!(total("epoch"), leader.epoch.0 as f64);
+    assert_eq!(total("view_nodes"), 2.0);
+    assert_eq!(total("commands_proposed"), 10.0);
+    assert_eq!(total("commit_seconds"), 10.0);
+    assert!(total("applied_index") >= total("log_entries") - 1.0 && total("log_bytes") > 0.0);
+    let sent = metrics.metric("clustron_core_sent_bytes", &[("lane", "control")]);
+    assert!(matches!(sent, Some(MetricValue::Counter(bytes)) if *bytes > 0.0), "{sent:?}");
+    let asked = metrics.metric("clustron_core_request_seconds", &[("kind", "core.append")]);
+    assert!(asked.is_none_or(|asked| matches!(asked, MetricValue::Histogram { .. })), "{asked:?}");
+}
+
+/// Tells what it gets, waits for a word each time, and panics when told to.
+struct Listens {
+    heard: mpsc::UnboundedSender<(f64, bool)>,
+    go_on: std::sync::mpsc::Receiver<bool>,
+}
+
+impl MetricsListener for Listens {
+    fn on_metrics(&mut self, snapshot: &MetricsSnapshot, last: bool) {
+        let skips = snapshot.total("clustron_core_listener_skips");
+        let skips = skips.expect("every node counts them");
+        // The test that has ended wants nothing more.
+        let _ = self.heard.send((skips, last));
+        let panics = !last && self.go_on.recv().unwrap_or(false);
+        assert!(!panics, "as told");
+    }
+}
+
+async fn one_node() -> Cluster {
+    within("the start", Cluster::builder("test").start()).await.expect("a node alone starts")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_blocks_is_passed_over_and_called_once_at_the_end() {
+    // Bounded by the calls that the test lets the listener make.
+    let (heard, mut calls) = mpsc::unbounded_channel();
+    let (word, go_on) = std::sync::mpsc::channel();
+    let cluster = one_node().await;
+    cluster.add_metrics_listener(INTERVAL / 10, Listens { heard, go_on });
+    assert_eq!(within("the first call", calls.recv()).await, Some((0.0, false)));
+    // It blocks; what falls due meanwhile is counted, and the node goes on.
+    let mut looks = tokio::time::interval(INTERVAL / 10);
+    within("a skipped call", async {
+        while cluster.metrics().total("clustron_core_listener_skips") < Some(3.0) {
+            looks.tick().await;
+        }
+    })
+    .await;
+    word.send(false).unwrap();
+    let second = within("the second call", calls.recv()).await.unwrap();
+    assert!(second.0 >= 3.0 && !second.1, "{second:?}");
+    drop(word);
+    within("the shutdown", cluster.shutdown(Duration::from_secs(10))).await.unwrap();
+    let mut last: Option<(f64, bool)> = None;
+    while let Some(call) = within("the last calls", calls.recv()).await {
+        assert!(last.is_none_or(|(_, last)| !last), "nothing comes after the last");
+        last = Some(call);
+    }
+    assert!(last.is_some_and(|(_, last)| last), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_panics_ends_alone() {
+    // Bounded by the one call after which the listener ends.
+    let (heard, mut calls) = mpsc::unbounded_channel();
+    let (word, go_on) = std::sync::mpsc::channel();
+    let cluster = one_node().await;
+    cluster.add_metrics_listener(INTERVAL / 10, Listens { heard, go_on });
+    word.send(true).unwrap();
+    within("the call", calls.recv()).await.unwrap();
+    assert_eq!(within("the end of the listener", calls.recv()).await, None);
+    assert_eq!(cluster.ended(), None);
+    within("the shutdown", cluster.shutdown(Duration::from_secs(10))).await.unwrap();
 }

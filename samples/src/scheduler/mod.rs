@@ -1,6 +1,7 @@
 //! The `scheduler` sample: jobs that run on through the death of the leader.
 
 pub mod demo;
+mod health_page;
 mod jobs;
 mod ledger;
 pub mod node;

@@ -7,10 +7,11 @@ use anyhow::Context;
 use clustron_config::{Loader, Settings};
 use clustron_core::{ClusterBuilder, ClusterEvent, NodeInfo};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::jobs;
 use super::ledger::LedgerWriter;
+use super::{health_page, jobs};
 
 /// What the cluster is called unless somebody calls it otherwise.
 const CLUSTER: &str = "scheduler-sample";
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// at its next start. Without it the node is a new one each time.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Where to answer GET of /livez, /readyz, /startedz and /metrics, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDR")]
+    health: Option<String>,
 
     /// How long each run works before it writes its line.
     #[arg(long, value_name = "MS", default_value_t = 0)]
@@ -109,6 +114,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let scheduler = jobs::scheduler(LedgerWriter::open(&arguments.ledger)?, work)?;
     let mut builder = arguments.builder(&settings);
     builder.install(scheduler);
+    let _page = match &arguments.health {
+        // Before the node starts, which may take long and is what a probe asks about.
+        Some(addr) => {
+            let listener = TcpListener::bind(addr).await;
+            let listener = listener.with_context(|| format!("no health page at {addr}"))?;
+            Some(AbortOnDrop(tokio::spawn(health_page::serve(listener, builder.late()))))
+        }
+        None => None,
+    };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let ended = async {
@@ -141,6 +155,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     cluster.shutdown(SHUTDOWN_DEADLINE).await.context("the node did not end in order")
+}
+
+/// A task that ends with this.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn show(event: &ClusterEvent) {

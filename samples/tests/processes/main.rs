@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod disks;
+mod health;
 mod settings;
 mod strangers;
 mod trio;
