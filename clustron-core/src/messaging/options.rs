@@ -7,10 +7,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
     /// It waits, and with it whatever else its sender sends over the same connection: back-pressure
-    /// reaches the sender, and nothing is dropped here; a
-    /// sender that may not write for ten seconds loses its connection, and what waits on it. Handlers that send to each other in a circle would
-    /// wait for each other once all queues on it are full; one of them must drop, or spawn what it
-    /// sends.
+    /// reaches the sender, and nothing is dropped here. A sender that cannot write for ten seconds
+    /// loses its connection, and what waits on it. Handlers that send to each other in a circle
+    /// would wait for each other once all queues on it are full; one of them must drop, or spawn
+    /// what it sends.
     #[default]
     Wait,
     /// It is dropped. The node counts it by kind (`clustron_core_messages_dropped_total`) and tells

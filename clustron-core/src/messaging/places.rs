@@ -129,7 +129,8 @@ mod tests {
         let fourth = take(bert).unwrap();
         drop(fourth);
         take(anna).unwrap();
-        assert_eq!((places.lock().by_peer.len(), places.lock().total), (2, 2));
+        let taken = places.lock();
+        assert_eq!((taken.by_peer.len(), taken.total), (2, 2));
     }
 
     #[test]

@@ -269,15 +269,20 @@ async fn a_silent_stream_holds_nobody_up(fixture: TransportFixture) -> Checked {
     let addr = listener.local_addr();
     let mut silent = fixture.initiator.connect(&addr);
     let mut connected = None;
-    // As far as it comes before anybody answers.
-    for _ in 0..YIELDS {
-        connected = silent.as_mut().now_or_never();
-        if connected.is_some() {
-            break;
+    let doing = || format!("accept at {addr}");
+    // It is left alone from when it has arrived.
+    let waits = tokio::select! {
+        biased;
+        waits = listener.accept() => Some(waits.while_doing(doing())?),
+        stream = &mut silent => {
+            connected = Some(stream);
+            None
         }
-        tokio::task::yield_now().await;
-    }
-    let waits = listener.accept().await.while_doing(format!("accept at {addr}"))?;
+    };
+    let waits = match waits {
+        Some(waits) => waits,
+        None => listener.accept().await.while_doing(doing())?,
+    };
     let (near, far) = fixture.pair(&mut *listener).await?;
     drop((near, far, waits, connected));
     Ok(())
