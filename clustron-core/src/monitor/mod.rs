@@ -4,9 +4,9 @@
 //! reported, and how long ago that was. A node that has stopped reporting keeps its line, grows
 //! old on it and is shown as silent, never as well.
 //!
-//! Every node answers `core.health` with a [`report`] of bounded size. A node with the role
-//! `MetricsCollector` asks all others about once a second ([`watcher`]); what it makes of their
-//! answers and of its own view is [`overview`], a pure decision.
+//! Every node answers `core.health` with a `report` of bounded size. A node with the role
+//! `MetricsCollector` asks all others about once a second (`watcher`); what it makes of their
+//! answers and of its own view is `overview`, a pure decision.
 
 mod overview;
 mod report;
