@@ -15,6 +15,8 @@ pub enum ClusterBug {
     VotersChangedTogether,
     /// A node that does not see all members at once founds a cluster of its own.
     FoundedApart,
+    /// Commands whose answers were lost with a connection are handed on once more.
+    HandedOnAgain,
 }
 
 /// The defect that is switched on in a node, if one is.

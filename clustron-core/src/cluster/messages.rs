@@ -123,7 +123,7 @@ impl ClusterHandle {
         request: &R,
         options: &StreamOptions,
     ) -> Result<ReplyStream<R::Item>, MessageError> {
-        self.inner.messenger.request_stream(to, request, options).await
+        self.inner.messenger.request_stream(to, Lane::Bulk, request, options).await
     }
 
     /// Takes one-way messages of a kind from now on; the last handler of a kind counts. One

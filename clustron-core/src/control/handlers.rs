@@ -4,20 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tokio::time::Instant;
 
 use super::Control;
+use super::batch::BATCH_COMMANDS_MAX;
 use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Response};
+use super::courier::{in_pieces, send_answers};
 use super::propose::ProposeError;
 use super::receiving::{NotTaken, Step};
 use super::rpc::{
-    Append, Appended, AskPreVote, AskVote, ChunkReply, Join, JoinReply, Proposal, Propose,
-    Proposed, ReadIndex, Refused, SnapshotChunk, WhoVotes,
+    Append, Appended, AskPreVote, AskVote, ChunkReply, HandedOn, Join, JoinReply, Proposal,
+    Propose, ProposeMany, Proposed, ReadIndex, Refused, SnapshotChunk, WhoVotes,
 };
 use super::types::{Snapshot, TypeConfig, Vote};
 use crate::election::{Input, PreVote};
 use crate::identity::{ClusterId, NodeId, NodeInfo};
+use crate::messaging::{HandlerOptions, ItemSink, SinkError};
 
 /// No log becomes longer than this.
 const LOG_INDEX_MAX: u64 = u64::MAX >> 2;
@@ -57,6 +61,11 @@ impl Control {
         on!(handle_take_over);
         on!(handle_hand_over);
         on!(handle_propose);
+        let this = self.clone();
+        self.messenger
+            .on_stream_request(HandlerOptions::default(), move |from, request, answers| {
+                this.clone().handle_propose_many(from, request, answers)
+            });
         on!(handle_read_index);
         on!(handle_whom_do_you_reach);
     }
@@ -201,9 +210,7 @@ impl Control {
 
     async fn handle_propose(self: Arc<Self>, from: NodeId, request: Propose) -> Proposed {
         let allowed = match &request.proposal {
-            Proposal::Module(ModuleCommand { module, body, .. }) => {
-                module.len() <= MODULE_BYTES_MAX && body.len() <= COMMAND_BYTES_MAX
-            }
+            Proposal::Module(command) => may_be_handed_on(command),
             Proposal::Core(Command::Leave { node, .. }) => *node == from,
             Proposal::Core(Command::Describe { node, metadata, .. }) => {
                 *node == from && metadata.check().is_ok()
@@ -228,23 +235,53 @@ impl Control {
                 };
                 self.propose_here(command, deadline).await
             }
-            Proposal::Module(command) => {
-                if let Err(rejection) = self.check_module(&command.module) {
-                    return Proposed::Refused(rejection);
-                }
-                match self.handed_on.admit(command.weight()) {
-                    Ok(_room) => self.propose_module_here(command, deadline).await,
-                    Err(overload) => {
-                        self.metrics.overloads.inc();
-                        return Proposed::Overloaded(overload);
-                    }
-                }
+            Proposal::Module(command) => return self.propose_handed_on(command, deadline).await,
+        };
+        told(proposed)
+    }
+
+    /// Proposes commands of another node as the leader, and tells what became of each as soon as
+    /// it is known.
+    async fn handle_propose_many(
+        self: Arc<Self>,
+        _from: NodeId,
+        request: ProposeMany,
+        mut answers: ItemSink<Vec<(u16, Proposed)>>,
+    ) -> Result<(), SinkError> {
+        let ours = self.check_cluster(request.cluster).is_ok();
+        let ours = ours && request.commands.len() <= BATCH_COMMANDS_MAX;
+        let propose = |(place, HandedOn { command, deadline_ms }): (u16, HandedOn)| {
+            let this = &self;
+            let deadline = Duration::from_millis(deadline_ms.into()).min(PROPOSE_MAX);
+            async move {
+                let proposed = match ours && may_be_handed_on(&command) {
+                    true => this.propose_handed_on(command, deadline).await,
+                    false => Proposed::NotLeader { leader: None },
+                };
+                (place, proposed)
             }
         };
-        match proposed {
-            Ok(proposed) => proposed,
-            Err(ProposeError::NotRunning) => Proposed::NotLeader { leader: None },
-            Err(_) => Proposed::Unknown,
+        let under_way: FuturesUnordered<_> = (0u16..).zip(request.commands).map(propose).collect();
+        let mut known = under_way.ready_chunks(BATCH_COMMANDS_MAX);
+        while let Some(known) = known.next().await {
+            for some in in_pieces(known) {
+                send_answers(&mut answers, some).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Proposes a command of another node as the leader.
+    async fn propose_handed_on(&self, command: ModuleCommand, deadline: Duration) -> Proposed {
+        if let Err(rejection) = self.check_module(&command.module) {
+            return Proposed::Refused(rejection);
+        }
+        match self.handed_on.admit(command.weight()) {
+            Ok(_room) => told(self.propose_module_here(command, deadline).await),
+            Err(overload) => {
+                self.metrics.overloads.inc();
+                Proposed::Overloaded(overload)
+            }
         }
     }
 
@@ -319,6 +356,20 @@ impl Control {
         let metrics = self.raft.metrics();
         let membership = metrics.borrow().membership_config.clone();
         membership.membership().get_node(&leader)?.info.clone()
+    }
+}
+
+/// Whether a command that another node hands on is of a size that the log takes.
+fn may_be_handed_on(command: &ModuleCommand) -> bool {
+    command.module.len() <= MODULE_BYTES_MAX && command.body.len() <= COMMAND_BYTES_MAX
+}
+
+/// What another node is told of its command.
+fn told(proposed: Result<Proposed, ProposeError>) -> Proposed {
+    match proposed {
+        Ok(proposed) => proposed,
+        Err(ProposeError::NotRunning) => Proposed::NotLeader { leader: None },
+        Err(_) => Proposed::Unknown,
     }
 }
 

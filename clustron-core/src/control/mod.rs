@@ -2,9 +2,9 @@
 //!
 //! openraft is the consensus, and nothing outside this module names it. Around it stand our own
 //! parts: when to stand for election ([`campaign`]), what a leader does ([`reign`]), how commands
-//! come in ([`propose`], [`proposer`]), what applying them means ([`machine`], [`state`]) and how
-//! the result is read ([`read`]). What is left of a cluster that lost its majority: [`loss`],
-//! [`survivor`].
+//! come in ([`propose`], [`queue`], [`courier`], [`proposer`]), what applying them means
+//! ([`machine`], [`state`]) and how the result is read ([`read`]). What is left of a cluster that
+//! lost its majority: [`loss`], [`survivor`].
 
 mod awake;
 mod batch;
@@ -12,6 +12,7 @@ mod campaign;
 mod command;
 mod compaction;
 mod content;
+mod courier;
 mod describe;
 mod disk_watch;
 mod freshness;
@@ -26,6 +27,7 @@ mod network;
 mod permit;
 mod propose;
 mod proposer;
+mod queue;
 mod reach;
 mod read;
 mod receiving;
@@ -54,6 +56,7 @@ use campaign::Campaign;
 pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
+use courier::Courier;
 use log_store::Log;
 pub(crate) use loss::LOSSES_MAX;
 pub(crate) use machine::Modules;
@@ -62,7 +65,8 @@ use network::{Answers, Peers};
 use permit::Permit;
 pub use propose::ProposeError;
 pub use proposer::Backlog;
-use proposer::{HandedOn, Proposer};
+use proposer::HandedOn;
+use queue::Queue;
 use read::ReadRounds;
 pub use read::{Consistency, Read};
 use receiving::Receiving;
@@ -127,7 +131,10 @@ pub(crate) struct Control {
     /// Commands that this node proposes are inside, and keep it open, until they are answered.
     /// Handing over closes it.
     door: Arc<RwLock<()>>,
-    proposer: Proposer,
+    /// Commands that wait to be put into an entry, where this node leads.
+    proposer: Queue,
+    /// Commands that wait to be handed on to whoever leads.
+    courier: Courier,
     reads: ReadRounds,
     recency: Arc<Recency>,
     /// How many callers have this leader hand over.
@@ -270,7 +277,8 @@ impl Control {
             core_requests: Semaphore::new(CORE_REQUESTS),
             handed_on: HandedOn::new(),
             door: Arc::default(),
-            proposer: Proposer::new(metrics.clone()),
+            proposer: Queue::new(metrics.clone()),
+            courier: Courier::new(metrics.clone()),
             reads: ReadRounds::default(),
             recency,
             handing_over: AtomicUsize::new(0),
@@ -286,6 +294,7 @@ impl Control {
         control.tasks.spawn("processes of nodes", control.clone().follow_processes());
         control.tasks.spawn("compaction", control.clone().keep_log_short(log));
         control.tasks.spawn("proposer", control.clone().keep_proposing());
+        control.tasks.spawn("courier", control.clone().keep_handing_on());
         control.tasks.spawn("read rounds", control.clone().keep_reading());
         Ok(control)
     }

@@ -2,7 +2,8 @@
 //! the leader. A command is tried again only where it certainly was not taken.
 //!
 //! Commands of the core are entries of their own; those of modules go through the leader's queue
-//! ([`proposer`](super::proposer)) into common ones.
+//! ([`proposer`](super::proposer)) into common ones, and to it in common requests
+//! ([`courier`](super::courier)).
 
 use std::time::Duration;
 
@@ -155,12 +156,12 @@ impl Control {
                 return Err(ProposeError::NotRunning);
             }
             let leader = hint.take().or_else(|| self.raft_leader());
+            let here = leader == Some(self.local.id);
             let proposed = match (leader, proposal) {
-                (None, _) => Proposed::NotLeader { leader: None },
-                (Some(leader), Proposal::Core(command)) if leader == self.local.id => {
+                (Some(_), Proposal::Core(command)) if here => {
                     self.propose_here(command.clone(), left).await?
                 }
-                (Some(leader), Proposal::Module(command)) if leader == self.local.id => {
+                (Some(_), Proposal::Module(command)) if here => {
                     self.check_module(&command.module).map_err(ProposeError::Rejected)?;
                     match self.propose_module_here(command.clone(), left).await? {
                         // It knows best how long it takes.
@@ -168,7 +169,9 @@ impl Control {
                         proposed => proposed,
                     }
                 }
+                (_, Proposal::Module(command)) => self.hand_on(command.clone(), until).await?,
                 (Some(leader), proposal) => self.propose_there(leader, proposal, left).await?,
+                (None, _) => Proposed::NotLeader { leader: None },
             };
             match proposed {
                 Proposed::Applied { index, response } => return Ok((index, response)),
@@ -241,16 +244,14 @@ impl Control {
         }
     }
 
-    async fn propose_there(
+    pub(super) async fn propose_there(
         &self,
         leader: NodeId,
         proposal: &Proposal,
         deadline: Duration,
     ) -> Result<Proposed, ProposeError> {
         let cluster = self.local.cluster_id().ok_or(ProposeError::NotRunning)?;
-        // A leader that does not take it shall be able to say so in time.
-        let there = deadline - (deadline / 8).min(REPLY_MARGIN_MAX);
-        let deadline_ms = u32::try_from(there.as_millis()).unwrap_or(u32::MAX);
+        let deadline_ms = deadline_there(deadline);
         let request = Propose { cluster, proposal: proposal.clone(), deadline_ms };
         match self.messenger.request(leader, Lane::Control, &request, deadline).await {
             Ok(proposed) => Ok(proposed),
@@ -263,4 +264,11 @@ impl Control {
             Err(error) => Err(ProposeError::Unconfirmed(error.to_string())),
         }
     }
+}
+
+/// How long a leader may take over a command for whose answer its caller waits for so long, in
+/// milliseconds. A leader that does not take it shall be able to say so in time.
+pub(super) fn deadline_there(deadline: Duration) -> u32 {
+    let there = deadline - (deadline / 8).min(REPLY_MARGIN_MAX);
+    u32::try_from(there.as_millis()).unwrap_or(u32::MAX)
 }

@@ -2,31 +2,27 @@
 //!
 //! Raft takes an entry at a time and waits for it to be stored before it looks at the next. So it
 //! is not commands that are appended here but batches: all callers of this leader, its own and
-//! those whose commands other nodes have handed on, stand in one queue ([`batch`](super::batch)),
-//! and one task makes an entry of whatever waits there as soon as there is room for one more under
-//! way. No timer: a command that comes alone goes alone and at once.
-//!
-//! A caller whose command is still in the queue knows that it was not applied. From when it is in
-//! an entry, only the entry's answer tells.
+//! those whose commands other nodes have handed on ([`courier`](super::courier)), stand in one
+//! [`queue`](super::queue), and one task makes an entry of whatever waits there as soon as there is
+//! room for one more under way. No timer: a command that comes alone goes alone and at once.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use openraft::ServerState;
 use openraft::raft::ClientWriteResult;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
-use super::batch::{Batch, Ticket, Waiting};
 use super::command::{Command, ModuleCommand, Response};
 use super::propose::ProposeError;
+use super::queue::{QUEUE_BYTES, QUEUE_COMMANDS, Unanswered};
 use super::rpc::Proposed;
 use super::types::{LogId, TypeConfig};
 use super::{Agreed, Control};
-use crate::metrics::CoreMetrics;
 
 /// Entries that may be under way at the same time. Measured on a quiet machine with 256 callers at
 /// three nodes: from two to four, callers at the leader had a fifth more in memory and an eighth
@@ -34,12 +30,6 @@ use crate::metrics::CoreMetrics;
 /// majority is lost nobody knows whether it will be applied, and what is in the queue certainly is
 /// not.
 const ENTRIES_IN_FLIGHT: usize = 4;
-
-/// Commands that may wait to be put into an entry; more callers wait for room.
-const QUEUE_COMMANDS: usize = 4096;
-
-/// Bytes of commands that may wait to be put into an entry: eight of the largest.
-const QUEUE_BYTES: usize = 8 << 20;
 
 /// Commands that other nodes have handed on and that wait here for their answers, and their bytes.
 const HANDED_ON: usize = QUEUE_COMMANDS;
@@ -85,28 +75,6 @@ impl From<Overload> for ProposeError {
     }
 }
 
-/// A command in the queue.
-struct Queued {
-    command: ModuleCommand,
-    /// Dropped without a word, it means that nobody knows any more.
-    answer: oneshot::Sender<Result<Proposed, Untouched>>,
-    /// Its share of what may wait.
-    _room: Room,
-}
-
-type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-
-/// The queue. See the module's documentation.
-pub(super) struct Proposer {
-    started: Instant,
-    waiting: Mutex<Waiting<Queued>>,
-    /// Closed when nobody will look at the queue any more.
-    commands_free: Arc<Semaphore>,
-    bytes_free: Arc<Semaphore>,
-    arrived: Notify,
-    metrics: Arc<CoreMetrics>,
-}
-
 /// What other nodes have handed on to this leader and waits for its answer here. Unlike the
 /// node's own callers, those of others are not asked to wait: their bytes are here already.
 pub(super) struct HandedOn {
@@ -138,131 +106,6 @@ impl HandedOn {
     }
 }
 
-/// Why a command went into no entry: it is certainly not applied.
-enum Untouched {
-    /// It got no place in the queue in time, or stood there for too long.
-    TooLate(Overload),
-    /// The node ends.
-    Closed,
-}
-
-/// A caller's place in the queue, given up when the caller does not wait any more.
-struct Place<'a> {
-    proposer: &'a Proposer,
-    ticket: Ticket,
-}
-
-impl Place<'_> {
-    /// Whether the command had not been taken for an entry yet. It will not be then.
-    fn give_up(&self) -> bool {
-        let withdrawn = self.proposer.lock().withdraw(self.ticket);
-        if withdrawn.is_some() {
-            self.proposer.metrics.proposals_waiting.dec();
-        }
-        withdrawn.is_some()
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
-/// Nobody looks at the queue any more when this is dropped.
-struct Closing<'a>(&'a Proposer);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.commands_free.close();
-        self.0.bytes_free.close();
-        for queued in self.0.take_all() {
-            let _ = queued.answer.send(Err(Untouched::Closed));
-        }
-    }
-}
-
-impl Proposer {
-    pub(super) fn new(metrics: Arc<CoreMetrics>) -> Self {
-        Self {
-            started: Instant::now(),
-            waiting: Mutex::default(),
-            commands_free: Arc::new(Semaphore::new(QUEUE_COMMANDS)),
-            bytes_free: Arc::new(Semaphore::new(QUEUE_BYTES)),
-            arrived: Notify::new(),
-            metrics,
-        }
-    }
-
-    /// Waits for room, then for the entry that the command goes into, and at last for its answer.
-    async fn propose(&self, command: ModuleCommand, until: Instant) -> Result<Proposed, Untouched> {
-        let bytes = command.weight();
-        let full = self.load();
-        let room = match tokio::time::timeout_at(until, self.room(bytes)).await {
-            Ok(room) => room.ok_or(Untouched::Closed)?,
-            Err(_elapsed) => return Err(Untouched::TooLate(full)),
-        };
-        let (answer, answered) = oneshot::channel();
-        let queued = Queued { command, answer, _room: room };
-        let ticket = {
-            let mut waiting = self.lock();
-            if self.commands_free.is_closed() {
-                return Err(Untouched::Closed);
-            }
-            waiting.push(queued, bytes, until.saturating_duration_since(self.started))
-        };
-        self.metrics.proposals_waiting.inc();
-        let place = Place { proposer: self, ticket };
-        self.arrived.notify_one();
-        match tokio::time::timeout_at(until, answered).await {
-            Ok(Ok(answer)) => answer,
-            Err(_elapsed) if place.give_up() => Err(Untouched::TooLate(self.load())),
-            Ok(Err(_)) | Err(_) => Ok(Proposed::Unknown),
-        }
-    }
-
-    /// A place in the queue and a share of its bytes. `None` when the queue is closed.
-    async fn room(&self, bytes: usize) -> Option<Room> {
-        let bytes = u32::try_from(bytes.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
-        let place = self.commands_free.clone().acquire_owned().await.ok()?;
-        let share = self.bytes_free.clone().acquire_many_owned(bytes).await.ok()?;
-        Some((place, share))
-    }
-
-    /// What fills the queue most.
-    fn load(&self) -> Overload {
-        let commands = QUEUE_COMMANDS - self.commands_free.available_permits();
-        let bytes = QUEUE_BYTES - self.bytes_free.available_permits();
-        if commands * (QUEUE_BYTES / QUEUE_COMMANDS) >= bytes {
-            Overload { of: Backlog::Commands, waiting: commands, limit: QUEUE_COMMANDS }
-        } else {
-            Overload { of: Backlog::CommandBytes, waiting: bytes, limit: QUEUE_BYTES }
-        }
-    }
-
-    /// Takes the commands for the next entry, and sends away those that have waited for too long.
-    /// `None` when nothing waits.
-    fn next_batch(&self) -> Option<Batch<Queued>> {
-        let Batch { taken, until, expired } = self.lock().next_batch(self.started.elapsed());
-        let gone = taken.len() + expired.len();
-        self.metrics.proposals_waiting.dec_by(i64::try_from(gone).unwrap_or(i64::MAX));
-        for queued in expired {
-            let _ = queued.answer.send(Err(Untouched::TooLate(self.load())));
-        }
-        (!taken.is_empty()).then_some(Batch { taken, until, expired: vec![] })
-    }
-
-    fn take_all(&self) -> Vec<Queued> {
-        let all = self.lock().take_all();
-        self.metrics.proposals_waiting.dec_by(i64::try_from(all.len()).unwrap_or(i64::MAX));
-        all
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting<Queued>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Whether a leader that has applied its log so far is behind its end.
 fn behind(last: u64, applied: u64) -> Option<Overload> {
     let entries = last.saturating_sub(applied);
@@ -288,7 +131,7 @@ impl Control {
             return Ok(Proposed::Overloaded(overload));
         }
         let came_at = Instant::now();
-        match self.proposer.propose(command, crate::tasks::until(deadline)).await {
+        match self.proposer.answer_to(command, crate::tasks::until(deadline)).await {
             Ok(proposed) => {
                 if matches!(proposed, Proposed::Applied { .. }) {
                     self.metrics.commit_seconds.observe(came_at.elapsed());
@@ -296,14 +139,15 @@ impl Control {
                 Ok(proposed)
             }
             // Without a majority nothing gets on: that is no load.
-            Err(Untouched::TooLate(_)) if self.leading.borrow().is_none() => {
+            Err(Unanswered::TooLate(_)) if self.leading.borrow().is_none() => {
                 Ok(Proposed::NotLeader { leader: None })
             }
-            Err(Untouched::TooLate(overload)) => {
+            Err(Unanswered::TooLate(overload)) => {
                 self.metrics.overloads.inc();
                 Ok(Proposed::Overloaded(overload))
             }
-            Err(Untouched::Closed) => Err(ProposeError::NotRunning),
+            Err(Unanswered::Closed) => Err(ProposeError::NotRunning),
+            Err(Unanswered::Failed(error)) => Err(error),
         }
     }
 
@@ -327,7 +171,7 @@ impl Control {
 
     /// Makes entries of what waits, until the node ends.
     pub(super) async fn keep_proposing(self: Arc<Self>) {
-        let _closing = Closing(&self.proposer);
+        let _closing = self.proposer.closing();
         let mut state = self.raft.server_metrics();
         let mut vote = state.borrow().vote;
         let mut in_flight = FuturesUnordered::new();
@@ -350,16 +194,16 @@ impl Control {
                 self.send_all_elsewhere();
             }
             let mut closed = false;
-            while in_flight.len() < ENTRIES_IN_FLIGHT && !self.proposer.lock().is_empty() {
+            while in_flight.len() < ENTRIES_IN_FLIGHT && !self.proposer.is_empty() {
                 let Ok(entered) = self.door.clone().try_read_owned() else {
                     closed = true;
                     break;
                 };
-                let Some(batch) = self.proposer.next_batch() else { break };
+                let Some((taken, until)) = self.proposer.next_batch() else { break };
                 drop(inside.replace(entered));
-                latest = latest.max(self.proposer.started + batch.until);
+                latest = latest.max(until);
                 let (commands, answers): (Vec<_>, Vec<_>) =
-                    batch.taken.into_iter().map(|queued| (queued.command, queued.answer)).unzip();
+                    taken.into_iter().map(|queued| (queued.command, queued.answer)).unzip();
                 self.metrics.batches_proposed.inc();
                 self.metrics.commands_proposed.inc_by(commands.len() as u64);
                 // Handed to Raft here, one after the other, so that entries stand in the log as
@@ -373,7 +217,7 @@ impl Control {
                 biased;
                 Some(()) = in_flight.next() => {}
                 Some(_) = left_over.next() => {}
-                () = self.proposer.arrived.notified() => {}
+                () = self.proposer.arrived() => {}
                 _opened = self.door.read(), if closed => {}
                 changed = state.changed() => if changed.is_err() { return },
             }
@@ -393,7 +237,7 @@ impl Control {
 /// Waits for an entry, and tells each caller what became of its command.
 async fn deliver<E>(
     written: impl Future<Output = Result<ClientWriteResult<TypeConfig>, E>>,
-    answers: Vec<oneshot::Sender<Result<Proposed, Untouched>>>,
+    answers: Vec<oneshot::Sender<Result<Proposed, Unanswered>>>,
     agreed: watch::Receiver<Arc<Agreed>>,
 ) {
     // That Raft refused it does not say that it will not be applied: see `propose_here`. Whoever is
@@ -425,30 +269,6 @@ mod tests {
         );
     }
 
-    fn command(bytes: usize) -> ModuleCommand {
-        ModuleCommand { module: String::new(), epoch: None, body: vec![0; bytes].into() }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_finds_no_room_waits_for_it_and_is_told_what_was_full() {
-        let proposer = Proposer::new(Arc::default());
-        let soon = Instant::now() + Duration::from_secs(1);
-        let later = soon + Duration::from_secs(1);
-        // Nobody takes anything out, so that the first ones fill the queue.
-        let eight = (0..8).map(|_| proposer.propose(command(QUEUE_BYTES / 8 - 16), later));
-        let eight = futures::future::join_all(eight);
-        let ninth = proposer.propose(command(1), soon);
-        let (eight, ninth) = futures::future::join(eight, ninth).await;
-        let Err(Untouched::TooLate(overload)) = ninth else { panic!("there was no room") };
-        let full = Overload { of: Backlog::CommandBytes, waiting: QUEUE_BYTES, limit: QUEUE_BYTES };
-        assert_eq!(overload, full);
-        assert!(eight.iter().all(|one| matches!(one, Err(Untouched::TooLate(_)))));
-        assert_eq!(
-            (proposer.take_all().len(), proposer.bytes_free.available_permits()),
-            (0, QUEUE_BYTES)
-        );
-    }
-
     #[test]
     fn what_is_handed_on_is_bounded_in_number_and_in_bytes() {
         let handed_on = HandedOn::new();
@@ -459,27 +279,5 @@ mod tests {
         let small: Vec<_> = (0..HANDED_ON).map(|_| handed_on.admit(1).unwrap()).collect();
         let overload = handed_on.admit(1).unwrap_err();
         assert_eq!((overload.of, overload.waiting), (Backlog::Commands, small.len()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_caller_that_waits_when_the_queue_closes_was_not_touched() {
-        let proposer = Proposer::new(Arc::default());
-        let until = Instant::now() + Duration::from_secs(1);
-        let waiting = proposer.propose(command(1), until);
-        let closing = async { drop(Closing(&proposer)) };
-        let (waited, ()) = futures::future::join(waiting, closing).await;
-        assert!(matches!(waited, Err(Untouched::Closed)));
-        assert!(matches!(proposer.propose(command(1), until).await, Err(Untouched::Closed)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_caller_whose_command_was_taken_knows_nothing_until_it_is_answered() {
-        let proposer = Proposer::new(Arc::default());
-        let until = Instant::now() + Duration::from_secs(1);
-        let mut taken = vec![];
-        let take = async { taken.extend(proposer.next_batch()) };
-        let (waited, ()) = futures::future::join(proposer.propose(command(1), until), take).await;
-        assert!(matches!(waited, Ok(Proposed::Unknown)));
-        assert_eq!(taken.len(), 1);
     }
 }

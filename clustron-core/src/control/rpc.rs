@@ -14,7 +14,7 @@ use super::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::election::{LogEnd, PreVote};
 use crate::hand_over::HandOverError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
-use crate::messaging::{Message, Request};
+use crate::messaging::{Message, Request, StreamRequest};
 
 macro_rules! request {
     ($type:ty, $kind:literal, $reply:ty) => {
@@ -144,6 +144,29 @@ pub(super) enum Proposal {
 }
 request!(Propose, "core.propose", Proposed);
 
+/// Commands of modules for the leader to propose, each as if it had been handed on alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ProposeMany {
+    pub(super) cluster: ClusterId,
+    pub(super) commands: Vec<HandedOn>,
+}
+
+/// A command of a module that another node's leader is to propose.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedOn {
+    pub(super) command: ModuleCommand,
+    pub(super) deadline_ms: u32,
+}
+
+impl Message for ProposeMany {
+    const KIND: &'static str = "core.propose-many";
+}
+
+impl StreamRequest for ProposeMany {
+    /// What became of some of the commands, by their places in the request.
+    type Item = Vec<(u16, Proposed)>;
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Proposed {
     Applied {
@@ -160,6 +183,19 @@ pub(super) enum Proposed {
     Unknown,
     /// Certainly not applied, here or anywhere.
     Refused(Rejection),
+}
+
+impl Proposed {
+    /// What it takes to be sent, in bytes, roughly.
+    pub(super) fn weight(&self) -> usize {
+        const NUMBERS: usize = 32;
+        match self {
+            Self::Applied { response: Response::Module(reply), .. } => NUMBERS + reply.len(),
+            // A rejection names things.
+            Self::Applied { .. } | Self::Refused(_) => 16 * NUMBERS,
+            Self::NotLeader { .. } | Self::Overloaded(_) | Self::Unknown => NUMBERS,
+        }
+    }
 }
 
 /// Up to where must a read have applied the log to be linearizable?

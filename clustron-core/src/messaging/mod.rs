@@ -303,10 +303,11 @@ impl Messenger {
         codec::decode(&body).map_err(|error| bad(error.to_string()))
     }
 
-    /// Asks for a stream of replies, on the lane for these.
+    /// Asks for a stream of replies, on the lane for these or another.
     pub(crate) async fn request_stream<R: StreamRequest>(
         &self,
         to: NodeId,
+        lane: Lane,
         request: &R,
         options: &StreamOptions,
     ) -> Result<ReplyStream<R::Item>, MessageError> {
@@ -319,7 +320,7 @@ impl Messenger {
                 .map_err(|why| not_replied(to, R::KIND, why))?;
             return Ok(ReplyStream::new(ask, inbox, Back::Gate(gate)));
         }
-        let in_use = self.session(to, Lane::Bulk).await?;
+        let in_use = self.session(to, lane).await?;
         let session = in_use.session().clone();
         let id = session.next_id();
         session.streams.open(id, inbox.clone());

@@ -25,7 +25,7 @@ pub struct Catch {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Flaw; 14] = [
+    pub const ALL: [Flaw; 15] = [
         Flaw::of_disk(DiskBug::VoteNotPersisted, "power"),
         Flaw::of_disk(DiskBug::AcknowledgedBeforeSync, "power"),
         Flaw::of_disk(DiskBug::IdentityOutlivesLog, "power"),
@@ -40,6 +40,7 @@ impl Flaw {
         Flaw::of_disk(DiskBug::StaleEpochAccepted, "power"),
         Flaw::of_cluster(ClusterBug::FoundedApart, "tally-3"),
         Flaw::of_cluster(ClusterBug::VotersChangedTogether, "churn"),
+        Flaw::of_cluster(ClusterBug::HandedOnAgain, "crowds"),
     ];
 
     const fn of_disk(bug: DiskBug, shows_in: &'static str) -> Self {

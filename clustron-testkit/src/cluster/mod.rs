@@ -92,13 +92,14 @@
 //! | `StartNotCounted` | 1 | disks-3 | every_node_starts |
 //! | `LastEntryLost` | 1 | power | reads_are_linearizable |
 //! | `TruncatedEntriesReturn` | 5 | disks-3 | same_index_same_state |
-//! | `SnapshotNotWritten` | 1 | power | converges |
+//! | `SnapshotNotWritten` | 1 | power | every_node_starts |
 //! | `PurgeNotNoted` | 4 | disks-5 | every_node_starts |
-//! | `SnapshotAheadOfState` | 1 | power | same_index_same_state |
+//! | `SnapshotAheadOfState` | 2 | power | same_index_same_state |
 //! | `StateNotRestored` | 1 | power | same_index_same_state |
 //! | `StaleEpochAccepted` | 1 | power | leader_work_is_fenced |
 //! | `FoundedApart` | 1 | tally-3 | one_cluster_id |
 //! | `VotersChangedTogether` | 1 | churn | voters_change_one_at_a_time |
+//! | `HandedOnAgain` | 6 | crowds | acknowledged_once |
 //!
 //! # What it cannot show
 //!

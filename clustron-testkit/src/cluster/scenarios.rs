@@ -65,7 +65,7 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 10] {
+pub fn all() -> [Scenario; 11] {
     [
         Scenario {
             name: "tally-3",
@@ -78,6 +78,15 @@ pub fn all() -> [Scenario; 10] {
             about: "clients count on five nodes under every fault; nothing acknowledged is lost",
             on_disk: false,
             run: |seed, bug| tally::run(seed, in_memory(seed, bug, 5), Load::default()),
+        },
+        Scenario {
+            name: "crowds",
+            about: "many clients count in step on three nodes, so that commands go in common requests",
+            on_disk: false,
+            run: |seed, bug| {
+                let load = Load { clients: 40, in_step: true, ..Load::default() };
+                tally::run(seed, in_memory(seed, bug, 3), load)
+            },
         },
         Scenario {
             name: "partial-partitions",

@@ -35,6 +35,11 @@ fn nothing_acknowledged_is_lost_on_five_nodes() {
 }
 
 #[test]
+fn nothing_acknowledged_is_lost_when_many_speak_at_once() {
+    holds("crowds", seeds(6));
+}
+
+#[test]
 fn partial_partitions_stop_no_cluster_for_good() {
     holds("partial-partitions", seeds(8));
 }

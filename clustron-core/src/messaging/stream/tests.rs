@@ -76,7 +76,7 @@ impl Peer {
 
 async fn asked(a: &Messenger) -> ReplyStream<()> {
     let options = StreamOptions { items: NonZeroU32::new(3).unwrap(), ..StreamOptions::default() };
-    a.request_stream(NodeId(9), &Ask, &options).await.unwrap()
+    a.request_stream(NodeId(9), Lane::Bulk, &Ask, &options).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,14 +20,15 @@ pub(super) fn run(seed: u64, bug: Option<NodeBug>) -> Run {
     tally::play(seed, SimCluster::builder(seed).nodes(5).bug(bug), async |cluster| {
         let acknowledged = Acknowledged::default();
         let mut rng = StdRng::seed_from_u64(seed ^ 0x0063_6875_726e);
-        let load = Load { numbers: 15, pause: Duration::from_millis(400), leads: false };
+        let load = Load { numbers: 15, pause: Duration::from_millis(400), ..Load::default() };
         let mut told = String::new();
         for round in 0..ROUNDS {
             let first = round * load.numbers;
             let counting = tally::count_together(cluster, load, first, &acknowledged);
             let (counted, ()) = tokio::join!(counting, two_go(cluster, &mut rng));
             counted?;
-            told = tally::settle(cluster, first + load.numbers, &acknowledged).await?;
+            told = tally::settle(cluster, load.clients * (first + load.numbers), &acknowledged)
+                .await?;
         }
         Ok(told)
     })

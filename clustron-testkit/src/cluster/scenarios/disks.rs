@@ -21,7 +21,8 @@ const OUTAGES: u64 = 4;
 /// Every fault of the network, of clocks and of disks, while clients count.
 pub(super) fn chaos(seed: u64, bug: Option<NodeBug>, nodes: usize) -> Run {
     let nemesis = Nemesis::only(FaultKind::ALL.into_iter().chain(FaultKind::DISKS));
-    let load = Load { numbers: 60, pause: Duration::from_millis(900), leads: true };
+    let load =
+        Load { numbers: 60, pause: Duration::from_millis(900), leads: true, ..Load::default() };
     tally::run(seed, builder(seed, bug).nodes(nodes).nemesis(nemesis), load)
 }
 
@@ -31,14 +32,16 @@ pub(super) fn power(seed: u64, bug: Option<NodeBug>) -> Run {
     tally::play(seed, builder(seed, bug), async |cluster| {
         let acknowledged = Acknowledged::default();
         let mut rng = StdRng::seed_from_u64(seed ^ 0x0070_6f77_6572);
-        let load = Load { numbers: 30, pause: Duration::from_millis(120), leads: true };
+        let load =
+            Load { numbers: 30, pause: Duration::from_millis(120), leads: true, ..Load::default() };
         let mut told = String::new();
         for outage in 0..OUTAGES {
             let first = outage * load.numbers;
             let counting = tally::count_together(cluster, load, first, &acknowledged);
             let (counted, ()) = tokio::join!(counting, lights_out(cluster, &mut rng));
             counted?;
-            told = tally::settle(cluster, first + load.numbers, &acknowledged).await?;
+            told = tally::settle(cluster, load.clients * (first + load.numbers), &acknowledged)
+                .await?;
         }
         Ok(told)
     })

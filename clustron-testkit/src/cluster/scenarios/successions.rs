@@ -25,12 +25,12 @@ pub(super) fn run(seed: u64, bug: Option<NodeBug>) -> Run {
     tally::play(seed, SimCluster::builder(seed).nodes(3).bug(bug), async |cluster| {
         let acknowledged = Acknowledged::default();
         let mut rng = StdRng::seed_from_u64(seed ^ 0x7375_6363);
-        let load = Load { numbers: 40, pause: Duration::from_millis(600), leads: false };
+        let load = Load { numbers: 40, pause: Duration::from_millis(600), ..Load::default() };
         let counting = tally::count_together(cluster, load, 0, &acknowledged);
         let (counted, restarted) = tokio::join!(counting, restart_all(cluster, &mut rng));
         counted?;
         restarted?;
-        tally::settle(cluster, load.numbers, &acknowledged).await
+        tally::settle(cluster, load.clients * load.numbers, &acknowledged).await
     })
 }
 

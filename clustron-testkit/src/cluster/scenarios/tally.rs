@@ -1,7 +1,7 @@
 //! Clients count together while the cluster suffers.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clustron_core::{Applied, Epoch, Installer, Module, Replicated, ReplicatedState};
@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::Run;
 use crate::cluster::{Failure, SimBuilder, SimCluster, simulate};
 
-/// How many count at the same time.
-pub(super) const CLIENTS: u64 = 3;
-
 /// The numbers of one client begin with its own number times this.
 const OF_CLIENT: u64 = 1000;
 
@@ -24,19 +21,28 @@ const LEADER_WORK: u64 = 1_000_000;
 /// What the clients do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
+    /// How many count at the same time, fewer than 1,000.
+    pub(super) clients: u64,
     /// How many numbers each of them has to say, fewer than 1,000.
     pub(super) numbers: u64,
     /// The longest pause between two of them.
     pub(super) pause: Duration,
+    /// Whether a number is said only on the full quarter of a second, by all clients whose pause is
+    /// over, so that many commands are under way at once.
+    pub(super) in_step: bool,
     /// Whether leader work is proposed too, some of it late.
     pub(super) leads: bool,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { numbers: 30, pause: Duration::from_millis(1500), leads: false }
+        let pause = Duration::from_millis(1500);
+        Self { clients: 3, numbers: 30, pause, in_step: false, leads: false }
     }
 }
+
+/// When clients that keep step say their numbers.
+const STEP: Duration = Duration::from_millis(250);
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -110,7 +116,7 @@ async fn count(cluster: &Tallies, load: Load) -> Result<String, Failure> {
     let acknowledged = Acknowledged::default();
     let counted = cluster.under_chaos(count_together(cluster, load, 0, &acknowledged)).await?;
     counted?;
-    settle(cluster, load.numbers, &acknowledged).await
+    settle(cluster, load.clients * load.numbers, &acknowledged).await
 }
 
 /// All clients at once, each with its numbers from `first` on.
@@ -121,15 +127,15 @@ pub(super) async fn count_together(
     acknowledged: &Acknowledged,
 ) -> Result<(), Failure> {
     let clients =
-        (0..CLIENTS).map(|client| count_alone(cluster, load, client, first, acknowledged));
+        (0..load.clients).map(|client| count_alone(cluster, load, client, first, acknowledged));
     futures::future::join_all(clients).await.into_iter().collect()
 }
 
-/// Waits until the cluster is whole, and judges its tally; `each` is how many numbers each client
-/// has had to say so far.
+/// Waits until the cluster is whole, and judges its tally; `all` is how many numbers the clients
+/// have had to say so far.
 pub(super) async fn settle(
     cluster: &Tallies,
-    each: u64,
+    all: u64,
     acknowledged: &Acknowledged,
 ) -> Result<String, Failure> {
     cluster.converge().await?;
@@ -142,7 +148,7 @@ pub(super) async fn settle(
     }
     let acknowledged = acknowledged.borrow().clone();
     judge(&acknowledged, &numbers).or_else(|why| cluster.fail("acknowledged_once", &why))?;
-    let (said, kept, all) = (acknowledged.len(), numbers.len(), CLIENTS * each);
+    let (said, kept) = (acknowledged.len(), numbers.len());
     let summary = format!(
         "{said} of {all} acknowledged, {kept} applied, {:?} of virtual time",
         cluster.now()
@@ -165,6 +171,11 @@ async fn count_alone(
     for turn in first..first + load.numbers {
         let pause = rng.random_range(0..pause_ms);
         tokio::time::sleep(Duration::from_millis(pause)).await;
+        if load.in_step {
+            let now = cluster.now().as_millis();
+            let left = STEP.as_millis() - now % STEP.as_millis();
+            tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(0))).await;
+        }
         let Some(node) = cluster.pick() else { continue };
         if load.leads && rng.random_bool(0.2) {
             lead_late(cluster, node.leader().map(|leader| leader.epoch), &mut rng).await;
@@ -181,7 +192,8 @@ async fn count_alone(
         {
             let before = acknowledged.borrow().clone();
             if node.barrier(PATIENCE).await.is_ok() {
-                let read = node.app.read_local(|tally| tally.numbers.clone());
+                let read: BTreeSet<u64> =
+                    node.app.read_local(|tally| tally.numbers.iter().copied().collect());
                 let lacking: Vec<u64> = before.into_iter().filter(|n| !read.contains(n)).collect();
                 if !lacking.is_empty() {
                     let detail = format!("{} read without {lacking:?}", node.name);
