@@ -1,11 +1,12 @@
 //! What a request and a one-way message cost between two processes, beside a bare TCP connection
-//! and NATS, and what a reader that stands still does to the sender.
+//! and NATS; what security adds to it, and what a reader that stands still does to the sender.
 
 mod answer;
 mod bare;
 mod nats;
 mod ours;
 mod report;
+mod secured;
 mod stopped;
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 
 pub(crate) use self::answer::{Arguments as Answer, run as answer_until_stdin_ends};
 use self::report::{Outcome, Outcomes};
+use self::secured::Secured;
 
 /// Requests that are not counted.
 const WARM_UP: u32 = 2_000;
@@ -64,6 +66,8 @@ trait Talk: Send {
 enum System {
     Bare,
     Clustron,
+    ClustronKey,
+    ClustronTls,
     Nats,
 }
 
@@ -71,7 +75,9 @@ impl System {
     async fn start(self, bytes: usize) -> anyhow::Result<Box<dyn Talk>> {
         Ok(match self {
             Self::Bare => Box::new(bare::Pair::start().await?),
-            Self::Clustron => Box::new(ours::Pair::start().await?),
+            Self::Clustron => Box::new(ours::Pair::start(|_| Ok(Secured::default())).await?),
+            Self::ClustronKey => Box::new(ours::Pair::start(Secured::by_key).await?),
+            Self::ClustronTls => Box::new(ours::Pair::start(Secured::by_certificates).await?),
             Self::Nats => Box::new(nats::Pair::start(bytes).await?),
         })
     }
@@ -82,6 +88,8 @@ impl std::fmt::Display for System {
         f.write_str(match self {
             Self::Bare => "bare TCP",
             Self::Clustron => "Clustron",
+            Self::ClustronKey => "Clustron, cluster key",
+            Self::ClustronTls => "Clustron, TLS",
             Self::Nats => "NATS",
         })
     }
@@ -91,6 +99,7 @@ impl std::fmt::Display for System {
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let peer = nats::version().filter(|_| !arguments.no_nats);
     let mut systems = vec![System::Bare, System::Clustron];
+    systems.extend([System::ClustronKey, System::ClustronTls]);
     systems.extend(peer.as_ref().map(|_| System::Nats));
     let mut outcomes = Outcomes::default();
     for round in 1..=arguments.rounds {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use clustron_testkit::Process;
 
+use super::secured::Secured;
 use super::{bare, nats, ours};
 use crate::PATIENCE;
 
@@ -32,6 +33,8 @@ enum How {
         /// Where the others are.
         #[arg(long, value_delimiter = ',')]
         seeds: Vec<String>,
+        #[command(flatten)]
+        secured: Secured,
     },
     /// As a client of the NATS server at an address.
     Nats {
@@ -46,7 +49,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let answering = tokio::spawn(async {
         match arguments.how {
             How::Bare => bare::answer().await,
-            How::Ours { name, listen, seeds } => ours::answer(name, listen, seeds).await,
+            How::Ours { name, listen, seeds, secured } => {
+                ours::answer(name, listen, seeds, &secured).await
+            }
             How::Nats { addr } => nats::answer(&addr).await,
         }
     });

@@ -1,5 +1,6 @@
 //! Two nodes: one answers in a process of its own, the other is a client here.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,9 @@ use clustron_testkit::Process;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
+use super::secured::Secured;
 use super::{Talk, answer};
 use crate::PATIENCE;
 use crate::node::CLUSTER;
@@ -47,8 +50,14 @@ impl Request for Count {
 }
 
 /// Runs a node that answers and counts.
-pub(super) async fn answer(name: String, listen: String, seeds: Vec<String>) -> anyhow::Result<()> {
-    let cluster = Cluster::builder(CLUSTER).name(name).listen(listen).seeds(seeds).start().await?;
+pub(super) async fn answer(
+    name: String,
+    listen: String,
+    seeds: Vec<String>,
+    secured: &Secured,
+) -> anyhow::Result<()> {
+    let node = Cluster::builder(CLUSTER).name(name).listen(listen).seeds(seeds);
+    let cluster = secured.secure(node).start().await?;
     let counted = Arc::new(AtomicU64::new(0));
     let counts = counted.clone();
     cluster.on_request(|_, Echo(body)| std::future::ready(body));
@@ -63,9 +72,9 @@ pub(super) async fn answer(name: String, listen: String, seeds: Vec<String>) -> 
 }
 
 /// A client of the cluster at these addresses.
-pub(super) async fn client(seeds: &[String]) -> anyhow::Result<Cluster> {
-    let builder = Cluster::builder(CLUSTER).name("caller").roles([Role::Client]).seeds(seeds);
-    let started = tokio::time::timeout(PATIENCE, builder.start()).await;
+pub(super) async fn client(seeds: &[String], secured: &Secured) -> anyhow::Result<Cluster> {
+    let node = Cluster::builder(CLUSTER).name("caller").roles([Role::Client]).seeds(seeds);
+    let started = tokio::time::timeout(PATIENCE, secured.secure(node).start()).await;
     Ok(started.context("the client found no cluster")??)
 }
 
@@ -74,16 +83,25 @@ pub(super) struct Pair {
     cluster: Cluster,
     other: NodeId,
     _process: Process,
+    _secrets: TempDir,
 }
 
 impl Pair {
-    pub(super) async fn start() -> anyhow::Result<Self> {
-        let (process, addr) = answer::start("node", &["ours", "--name", "answers"])?;
-        let cluster = client(&[addr]).await?;
+    /// With the secrets that are made in a folder.
+    pub(super) async fn start(
+        secured: impl FnOnce(&Path) -> anyhow::Result<Secured>,
+    ) -> anyhow::Result<Self> {
+        let secrets = tempfile::tempdir()?;
+        let secured = secured(secrets.path())?;
+        let said = secured.arguments();
+        let mut arguments = vec!["ours", "--name", "answers"];
+        arguments.extend(said.iter().map(String::as_str));
+        let (process, addr) = answer::start("node", &arguments)?;
+        let cluster = client(&[addr], &secured).await?;
         let view = cluster.view();
         let other = view.alive().find(|node| node.name.as_str() == "answers");
         let other = other.context("the view lacks the node that answers")?.id;
-        Ok(Self { cluster, other, _process: process })
+        Ok(Self { cluster, other, _process: process, _secrets: secrets })
     }
 }
 

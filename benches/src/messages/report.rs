@@ -13,6 +13,10 @@ const TO_BARE_MAX: f64 = 1.3;
 /// Ours must bring so many times as many one-way messages as NATS.
 const TO_NATS_MIN: f64 = 1.0;
 
+/// A request over TLS may take so many times as long as a plain one, and plain one-way messages may
+/// be so many times as many.
+const TLS_TO_PLAIN_MAX: f64 = 2.0;
+
 /// What a sender may hold for one that stands still: the queue of a connection, twice, since a
 /// frame is copied for the system, and what the allocator makes of it.
 const HELD_MIB_MAX: f64 = 64.0;
@@ -119,6 +123,13 @@ pub(super) fn judge(outcomes: &Outcomes, stopped: &Stopped) -> bool {
             TO_NATS_MIN,
         );
     }
+    // The other way round: how long over TLS, divided by how long without.
+    let (limit, request) =
+        (TLS_TO_PLAIN_MAX, 1.0 / outcomes.ratios(System::ClustronTls, p50_us).median());
+    holds &= says("a request over TLS", request, "times a plain one", request <= limit, limit);
+    let message = outcomes.ratios(System::ClustronTls, per_second).median();
+    holds &=
+        says("a one-way message over TLS", message, "times a plain one", message <= limit, limit);
     let held = stopped.mib_meanwhile - stopped.mib_before;
     holds &=
         says("held for a node that stands still", held, "MiB", held <= HELD_MIB_MAX, HELD_MIB_MAX);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::answer;
 use super::ours::{self, Echo, Note};
+use super::secured::Secured;
 use crate::PATIENCE;
 
 /// What is sent to the node that stands still, each time.
@@ -49,7 +50,7 @@ pub(super) async fn measure(requests: u32) -> anyhow::Result<Stopped> {
     for process in [&stands, &goes] {
         answer::wait_until_ready(process)?;
     }
-    let cluster = Arc::new(ours::client(&addrs).await?);
+    let cluster = Arc::new(ours::client(&addrs, &Secured::default()).await?);
     let (first, other) = (id_of(&cluster, "stands")?, id_of(&cluster, "goes")?);
     // So that there is a connection to it.
     echoes(&cluster, first, 100).await?;
