@@ -4,6 +4,7 @@
 //! claims to allocate against [`DECODE_BYTES_MAX`] before allocating it, and refuses bytes that are
 //! left over, so a hostile peer can neither make us allocate nor smuggle a second meaning.
 
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,10 +37,30 @@ pub enum CodecError {
     },
 }
 
+/// How much of its scratch buffer a thread keeps.
+const SCRATCH_KEEP_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Where values are encoded before it is known how large they get: small ones, which most are,
+    /// would otherwise be moved from one allocation to the next as they grow.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
+}
+
 /// Encodes a value.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|error| {
-        CodecError::Encode { what: std::any::type_name::<T>(), reason: error.to_string() }
+    SCRATCH.with(|scratch| {
+        let Ok(mut scratch) = scratch.try_borrow_mut() else {
+            // Called while a value is encoded, by one of its parts.
+            let mut out = vec![];
+            return encode_into(value, &mut out).map(|()| out);
+        };
+        scratch.clear();
+        let encoded = encode_into(value, &mut *scratch);
+        let encoded = encoded.map(|()| scratch.as_slice().to_vec());
+        if scratch.capacity() > SCRATCH_KEEP_BYTES {
+            *scratch = vec![];
+        }
+        encoded
     })
 }
 
@@ -136,6 +157,31 @@ mod tests {
         assert!(decode::<String>(&hostile).is_err());
         assert!(decode_from::<Vec<u8>>(&mut &hostile[..]).is_err());
         assert!(decode_from::<String>(&mut &hostile[..]).is_err());
+    }
+
+    /// Encodes another value while it is encoded itself.
+    struct Nested(u32);
+
+    impl Serialize for Nested {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&encode(&(self.0, "inner")).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_value_may_encode_another_while_it_is_encoded() {
+        let (first, second) = (encode(&(1u8, Nested(7))).unwrap(), encode(&Nested(7)).unwrap());
+        assert_eq!(first, [&[1], &second[..]].concat());
+        assert_eq!(decode::<Vec<u8>>(&second).unwrap(), encode(&(7u32, "inner")).unwrap());
+    }
+
+    #[test]
+    fn large_values_leave_no_large_scratch_behind() {
+        assert_eq!(
+            encode(&vec![7u8; 4 * SCRATCH_KEEP_BYTES]).unwrap().len(),
+            5 + 4 * SCRATCH_KEEP_BYTES
+        );
+        SCRATCH.with_borrow(|scratch| assert!(scratch.capacity() <= SCRATCH_KEEP_BYTES));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -266,15 +268,44 @@ pub(super) async fn run(
     trace: Option<TraceContext>,
     body: Bytes,
 ) -> Result<Bytes, NotReplied> {
-    let run = AssertUnwindSafe(async { call(from, body).await }).catch_unwind();
-    let done = match trace {
-        None => run.await,
+    match trace {
+        None => Running::begin(call, from, kind, body).await,
         Some(trace) => {
             let span = Some(trace.child(&shared.chance));
+            let run = async { Running::begin(call, from, kind, body).await };
             trace::within(span, shared.local.id, kind, run).await
         }
-    };
-    done.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), from, kind)))
+    }
+}
+
+/// A handler that runs; a panic in it becomes an answer.
+pub(super) struct Running<'a> {
+    handling: Answered,
+    from: NodeId,
+    kind: &'a str,
+}
+
+impl<'a> Running<'a> {
+    /// Calls the handler. What it does from its first wait on is done as this is polled.
+    pub(super) fn begin(call: &Call, from: NodeId, kind: &'a str, body: Bytes) -> Self {
+        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| call(from, body)));
+        let handling = begun.unwrap_or_else(|panic| {
+            futures::future::ready(Err(panicked(panic.as_ref(), from, kind))).boxed()
+        });
+        Self { handling, from, kind }
+    }
+}
+
+impl Future for Running<'_> {
+    type Output = Result<Bytes, NotReplied>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| self.handling.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| {
+            Poll::Ready(Err(panicked(panic.as_ref(), self.from, self.kind)))
+        })
+    }
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send), from: NodeId, kind: &str) -> NotReplied {

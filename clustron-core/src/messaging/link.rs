@@ -122,7 +122,6 @@ impl Link {
         lane: Lane,
     ) -> Result<Way, MessageError> {
         let mut inner = self.lock();
-        let now = Instant::now();
         let Inner { state, backoff } = &mut *inner;
         match &*state {
             State::Open { session, since } => {
@@ -136,7 +135,7 @@ impl Link {
                 } else {
                     // A peer that takes connections and drops them is not dialled in a loop either.
                     let retry_at = *since + backoff.failed(shared.jitter.seed());
-                    if now < retry_at {
+                    if Instant::now() < retry_at {
                         let reason =
                             "the last connection broke soon after it was opened".to_owned();
                         let addr = shared.address(to)?;
@@ -147,7 +146,9 @@ impl Link {
                     }
                 }
             }
-            State::Failed { error, retry_at } if now < *retry_at => return Err(error.clone()),
+            State::Failed { error, retry_at } if Instant::now() < *retry_at => {
+                return Err(error.clone());
+            }
             State::Dialling(dialled) => return Ok(Way::Dialling(dialled.clone())),
             State::Closed => return Err(MessageError::UnknownNode { node: to }),
             State::Idle | State::Failed { .. } => {}

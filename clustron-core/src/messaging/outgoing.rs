@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncWriteExt, WriteHalf};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::envelope::{self, Header};
 use super::frame::put_frame;
@@ -17,6 +17,9 @@ const QUEUE_FRAMES: usize = 1024;
 
 /// Bytes that may wait for the writer of one connection; a single frame may be larger.
 const QUEUE_BYTES: usize = 16 << 20;
+
+/// What a small frame takes of the queue's bytes, so that they bound the frames as well.
+const SHARE_MIN: usize = QUEUE_BYTES / QUEUE_FRAMES;
 
 /// Frames that go into one write at most.
 const BATCH_FRAMES: usize = 256;
@@ -30,21 +33,22 @@ pub(super) struct Closed;
 
 /// The end at which frames are put in. Whoever waits for room is told when the other end is gone.
 pub(super) struct Outgoing {
-    frames: mpsc::Sender<Bytes>,
+    /// Without a bound of its own: a frame goes in only with its share of `bytes_free`.
+    frames: mpsc::UnboundedSender<Bytes>,
     bytes_free: Arc<Semaphore>,
     waiting: Gauge,
 }
 
 /// The end at which they are written.
 pub(super) struct Frames {
-    frames: mpsc::Receiver<Bytes>,
+    frames: mpsc::UnboundedReceiver<Bytes>,
     bytes_free: Arc<Semaphore>,
     waiting: Gauge,
 }
 
 /// A queue with nothing in it, which adds what waits to this count.
 pub(super) fn queue(waiting: Gauge) -> (Outgoing, Frames) {
-    let (tx, rx) = mpsc::channel(QUEUE_FRAMES);
+    let (tx, rx) = mpsc::unbounded_channel();
     let bytes_free = Arc::new(Semaphore::new(QUEUE_BYTES));
     let outgoing =
         Outgoing { frames: tx, bytes_free: bytes_free.clone(), waiting: waiting.clone() };
@@ -53,7 +57,7 @@ pub(super) fn queue(waiting: Gauge) -> (Outgoing, Frames) {
 
 /// The share of the queue's bytes that a frame holds until it is written.
 fn share(frame: &Bytes) -> usize {
-    frame.len().min(QUEUE_BYTES)
+    frame.len().clamp(SHARE_MIN, QUEUE_BYTES)
 }
 
 impl Outgoing {
@@ -61,22 +65,25 @@ impl Outgoing {
     pub(super) async fn push(&self, frame: Bytes) -> Result<(), Closed> {
         let room = self.bytes_free.acquire_many(share(&frame) as u32);
         let room = room.await.map_err(|_closed| Closed)?;
-        let place = self.frames.reserve().await.map_err(|_closed| Closed)?;
-        // Whoever writes it gives it back.
-        room.forget();
-        self.waiting.inc();
-        place.send(frame);
-        Ok(())
+        self.put(room, frame)
     }
 
     /// Puts a frame at the end if there is room.
     pub(super) fn try_push(&self, frame: &Bytes) -> Result<(), Closed> {
         let room = self.bytes_free.try_acquire_many(share(frame) as u32);
         let room = room.map_err(|_full| Closed)?;
-        let place = self.frames.try_reserve().map_err(|_full| Closed)?;
-        room.forget();
+        self.put(room, frame.clone())
+    }
+
+    fn put(&self, room: SemaphorePermit<'_>, frame: Bytes) -> Result<(), Closed> {
+        // Before the frame can be taken out, or the count would be below zero for a moment.
         self.waiting.inc();
-        place.send(frame.clone());
+        if self.frames.send(frame).is_err() {
+            self.waiting.dec();
+            return Err(Closed);
+        }
+        // Whoever writes it gives it back.
+        room.forget();
         Ok(())
     }
 }

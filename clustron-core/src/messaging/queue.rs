@@ -13,13 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use futures::{FutureExt, poll};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Shared;
 use super::envelope::NotReplied;
-use super::handlers::{Call, run};
+use super::handlers::{Call, Running, run};
 use super::options::{HandlerOptions, WhenFull};
 use super::session::Session;
 use super::trace::TraceContext;
@@ -140,14 +140,21 @@ impl KindQueue {
             return Err(Arrived { from, session: Some(session), trace, body });
         }
         let present = Present(&self.present);
-        let (shared, call, kind) = (shared.clone(), self.call.clone(), self.kind);
-        let handling = async move { run(&shared, &call, from, kind, trace, body).await };
-        let mut handling = handling.boxed();
+        // Without a trace, as most are, there is nothing around the handler's own future, and what
+        // does not wait is not moved to where it could.
+        let mut handling = match trace {
+            None => Either::Left(Running::begin(&self.call, from, self.kind, body)),
+            Some(_) => {
+                let (shared, call, kind) = (shared.clone(), self.call.clone(), self.kind);
+                let run = async move { run(&shared, &call, from, kind, trace, body).await };
+                Either::Right(run.boxed())
+            }
+        };
         match poll!(&mut handling) {
             Poll::Ready(handled) => Ok(handled),
             Poll::Pending => {
                 present.stays();
-                *self.begun.lock() = Some((session, handling));
+                *self.begun.lock() = Some((session, handling.boxed()));
                 self.begun.placed.notify_one();
                 Ok(Ok(Bytes::new()))
             }
