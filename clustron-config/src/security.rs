@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "tls")]
+use clustron_core::SecurityError;
 use clustron_core::{Security, TlsConfig};
 
 use crate::rule::Broken;
@@ -34,7 +36,8 @@ impl SecurityFiles {
     /// What it comes to.
     ///
     /// # Errors
-    /// Two kinds of security are set, or half of one, or one that this program has not.
+    /// Two kinds of security are set, or half of one, or one that this program has not; or a name
+    /// that can be in no certificate.
     pub(crate) fn security(&self) -> Result<Security, Broken> {
         let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let of_tls = [
@@ -70,6 +73,7 @@ impl SecurityFiles {
         {
             let mut tls = TlsConfig::new(certificate, key, authority);
             tls.peer_name.clone_from(&self.peer_name);
+            check_peer_name(&tls)?;
             return Ok(Security::Tls(tls));
         }
         let missing = of_tls.iter().filter(|(key, value)| *key != PEER_NAME && value.is_none());
@@ -80,6 +84,28 @@ impl SecurityFiles {
         );
         Err(broken(*first, why))
     }
+}
+
+#[cfg(feature = "tls")]
+fn check_peer_name(tls: &TlsConfig) -> Result<(), Broken> {
+    tls.check_peer_name().map_err(|error| {
+        let why = match error {
+            SecurityError::Value { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        let name = tls.peer_name.as_deref().unwrap_or_default();
+        Broken {
+            key: PEER_NAME,
+            text: format!("{PEER_NAME} is {}: {why}", short(name)),
+            others: vec![],
+        }
+    })
+}
+
+/// There are no certificates, so this is never asked.
+#[cfg(not(feature = "tls"))]
+fn check_peer_name(_: &TlsConfig) -> Result<(), Broken> {
+    Ok(())
 }
 
 /// Whether the text is no path of a file but what should be in it: a line of a key ring, a key

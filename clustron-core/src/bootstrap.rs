@@ -95,19 +95,24 @@ impl Bootstrap {
             return;
         }
         for node in std::mem::take(&mut greeting.knows).into_iter().take(ACQUAINTANCES_MAX) {
-            if node.id != self.me.id && node.check().is_ok() {
+            // What a node says of itself counts more than what others say of it.
+            let told = self.heard_of.contains_key(&node.id) && self.peers.contains_key(&node.id);
+            if node.id != self.me.id && !told && node.check().is_ok() {
                 self.hear_of(node);
             }
         }
+        self.heard_of.remove(&greeting.node.id);
         self.hear_of(greeting.node.clone());
         self.peers.insert(greeting.node.id, Peer { greeting, at: now });
     }
 
     fn hear_of(&mut self, node: NodeInfo) {
-        // Who passes on an earlier process of a node does not know where it lives now.
-        let known = self.heard_of.get(&node.id);
-        if self.heard_of.len() < PEERS_MAX && known.is_none_or(|known| known.starts <= node.starts)
-        {
+        let has_room = match self.heard_of.get(&node.id) {
+            // Who passes on an earlier process of a node does not know where it lives now.
+            Some(known) => known.starts <= node.starts,
+            None => self.heard_of.len() < PEERS_MAX,
+        };
+        if has_room {
             self.heard_of.insert(node.id, node);
         }
     }

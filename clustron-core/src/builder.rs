@@ -34,7 +34,7 @@ use crate::health::{Check, HealthBoard};
 use crate::identity::{ClusterName, Incarnation, NodeId, NodeInfo, NodeName, Role};
 use crate::late::LateCluster;
 use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_detector};
-use crate::messaging::{Handlers, Messenger, MessengerConfig};
+use crate::messaging::{Handlers, Messenger, MessengerConfig, SILENCE_MAX};
 use crate::metrics::{CoreMetrics, Exposed, Register};
 use crate::monitor;
 use crate::roles;
@@ -311,7 +311,7 @@ impl ClusterBuilder {
                     });
                     self.late.set(&inner);
                     for (name, service) in services {
-                        inner.services.spawn(name, service(cluster.handle()));
+                        inner.services.spawn(name, service(cluster.module_handle()));
                     }
                     return Ok(cluster);
                 }
@@ -349,6 +349,7 @@ impl ClusterBuilder {
             connections_max: config.connections_max,
             connections_per_peer_max: config.connections_per_peer_max,
             data_idle_timeout: config.data_idle_timeout,
+            silence_max: SILENCE_MAX,
         };
         let (messenger, news) = Messenger::new(
             &limits,

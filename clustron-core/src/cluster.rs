@@ -23,7 +23,7 @@ use crate::health::HealthBoard;
 use crate::identity::{ClusterId, Epoch, NodeInfo};
 use crate::leadership::{self, Leadership};
 use crate::local::Local;
-use crate::messaging::{MessageError, Messenger};
+use crate::messaging::{Lane, MessageError, Messenger};
 use crate::metrics::{CoreMetrics, Exposed, Sampled};
 use crate::monitor::Watcher;
 use crate::outlook::Outlook;
@@ -62,6 +62,8 @@ pub struct Cluster {
 #[derive(Clone)]
 pub struct ClusterHandle {
     pub(crate) inner: Arc<Inner>,
+    /// Where its messages travel.
+    pub(crate) lane: Lane,
 }
 
 /// The parts of a running node.
@@ -95,7 +97,12 @@ impl Cluster {
     }
 
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Self { handle: ClusterHandle { inner } }
+        Self { handle: ClusterHandle { inner, lane: Lane::Data } }
+    }
+
+    /// A handle for a module, whose messages travel apart from those of the application.
+    pub(crate) fn module_handle(&self) -> ClusterHandle {
+        ClusterHandle { inner: self.inner(), lane: Lane::Modules }
     }
 
     pub(crate) fn inner(&self) -> Arc<Inner> {

@@ -111,17 +111,17 @@ pub struct Config {
     /// How connections are secured; all nodes of a cluster need the same.
     pub security: Security,
     /// The most connections that the node takes from others, 16 to 65,536, and never more than the
-    /// process may have files open. Each peer that has something to say holds one or two. Those
+    /// process may have files open. Each peer that has something to say holds one to four. Those
     /// that only ask whether the node lives are not counted.
     pub connections_max: usize,
-    /// The most connections that the node takes from one peer, 4 to 1,024. A peer needs two, one
-    /// for the core and one for bulk; the others are room for those of before that have not been
-    /// found broken yet. One more takes the place of its oldest.
+    /// The most connections that the node takes from one peer, 4 to 1,024. A peer needs up to four,
+    /// for the core, modules, the application and streams; the others are room for those of before
+    /// that have not been found broken yet. One more takes the place of its oldest.
     pub connections_per_peer_max: usize,
-    /// After how long without use a connection for bulk is closed, 1 s to 1 day. It is opened again
-    /// when it is needed, and is never closed while somebody waits for a reply. The core's own
-    /// connections stay. Shorter saves files and memory where many nodes talk rarely; longer saves
-    /// handshakes.
+    /// After how long without use a connection other than the core's is closed, 1 s to 1 day. It is
+    /// opened again when it is needed, and is never closed while somebody waits for a reply. The
+    /// core's own connections stay. Shorter saves files and memory where many nodes talk rarely;
+    /// longer saves handshakes.
     pub data_idle_timeout: Duration,
     /// How often a node with the role `MetricsCollector` asks the others for their metrics, 100 ms
     /// to 1 h. Choose it no longer than the interval at which the collector itself is scraped.

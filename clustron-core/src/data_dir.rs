@@ -33,6 +33,10 @@ use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeName};
 use crate::recovery::Loss;
 
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "only simulations name one")
+)]
 pub use bug::DiskBug;
 pub use error::DataDirError;
 pub(crate) use error::DiskError;

@@ -106,7 +106,7 @@ impl Formation {
             let mut bootstrap = this.lock();
             // Whoever lives in a cluster only answers: it has no use for strangers.
             if this.local.cluster_id().is_none() && greeting.node.id == from {
-                this.messenger.learn_address(&greeting.node);
+                this.messenger.hear_address(&greeting.node);
                 bootstrap.heard(this.started.elapsed(), greeting);
             }
             std::future::ready(bootstrap.greeting(this.started.elapsed(), this.cluster()))
@@ -311,7 +311,7 @@ impl Formation {
             others.extend(self.control.group());
         }
         let chosen = self.one_of(others)?;
-        self.messenger.learn_address(&chosen);
+        self.messenger.hear_address(&chosen);
         Some(chosen.id)
     }
 
@@ -326,7 +326,7 @@ impl Formation {
     async fn join(&self, via: NodeId, cluster: ClusterId) -> Result<NodeId, StartError> {
         match self.control.ask_to_join(via, cluster, self.timing.request_deadline).await {
             Ok(JoinReply::NotLeader { leader: Some(leader) }) => {
-                self.messenger.learn_address(&leader);
+                self.messenger.hear_address(&leader);
                 Ok(leader.id)
             }
             Ok(JoinReply::Outdated { known }) => {
@@ -357,7 +357,7 @@ impl Formation {
         seeds.meet(&self.messenger).await;
         let mut targets = seeds.nodes();
         for node in self.lock().acquaintances() {
-            self.messenger.learn_address(node);
+            self.messenger.hear_address(node);
             targets.insert(node.id);
         }
         let greeting = self.lock().greeting(self.started.elapsed(), self.cluster());

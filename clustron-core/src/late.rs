@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::cluster::{ClusterHandle, Inner};
 use crate::control::{Control, ProposeError};
 use crate::health::Health;
+use crate::messaging::Lane;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// A cluster that a module will be part of once it has started.
 #[derive(Clone, Default)]
 pub struct LateCluster {
     shared: Arc<Mutex<Stage>>,
+    /// Whether a module has it.
+    for_module: bool,
 }
 
 /// How far the node has come.
@@ -27,7 +30,8 @@ impl LateCluster {
     /// The running node; `None` before it has started and after it has ended.
     pub fn get(&self) -> Option<ClusterHandle> {
         let inner = self.lock().inner.as_ref()?.upgrade()?;
-        (!inner.tasks.is_cancelled()).then_some(ClusterHandle { inner })
+        let lane = if self.for_module { Lane::Modules } else { Lane::Data };
+        (!inner.tasks.is_cancelled()).then_some(ClusterHandle { inner, lane })
     }
 
     /// How the node is now, also before it has been let in and after it has ended.
@@ -40,6 +44,11 @@ impl LateCluster {
         }
         let since = *stage.absent_since.get_or_insert_with(|| SystemClock.now());
         if started.is_some() { Health::ended(since) } else { Health::starting(since) }
+    }
+
+    /// The same, for a module.
+    pub(crate) fn for_module(&self) -> Self {
+        Self { for_module: true, ..self.clone() }
     }
 
     pub(crate) fn set(&self, inner: &Arc<Inner>) {

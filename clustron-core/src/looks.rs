@@ -18,6 +18,10 @@ const MISSES: u32 = 3;
 
 /// How a look at a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "only simulations name one")
+)]
 pub enum Seen {
     /// It answered.
     Answered,
@@ -29,6 +33,10 @@ pub enum Seen {
 
 /// The looks at all doubted nodes.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "only simulations name one")
+)]
 pub struct Looks {
     open: BTreeMap<NodeId, Look>,
 }
@@ -43,6 +51,10 @@ struct Look {
     gone: bool,
 }
 
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(unreachable_pub, reason = "only simulations name one")
+)]
 impl Looks {
     /// Whom to look at now. Call [`ended`](Self::ended) for each of them when its look is over, and
     /// this again soon. Nodes that are not doubted any more are forgotten.

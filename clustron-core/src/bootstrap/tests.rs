@@ -156,6 +156,34 @@ fn one_shared_acquaintance_is_enough_to_hear_of_all() {
     assert!(a.acquaintances().any(|n| n.id == NodeId(3)));
 }
 
+#[test]
+fn what_a_node_says_of_itself_counts_more_than_what_others_say_of_it() {
+    let [mut a, b, c] = [member(1, 3), member(2, 3), member(3, 3)];
+    a.heard(ms(0), c.greeting(ms(0), None));
+    let mut liar = b.greeting(ms(1), None);
+    liar.knows = vec![NodeInfo { addr: "lie:1".to_owned(), starts: u64::MAX, ..c.me.clone() }];
+    a.heard(ms(1), liar.clone());
+    let addr = |a: &Bootstrap| a.heard_of.get(&NodeId(3)).map(|node| node.addr.clone());
+    assert_eq!(addr(&a).as_deref(), Some("n3:1"));
+    // Where it does not answer, others may know better, until it speaks itself.
+    a.unreachable(NodeId(3));
+    a.heard(ms(2), liar);
+    assert_eq!(addr(&a).as_deref(), Some("lie:1"));
+    a.heard(ms(3), c.greeting(ms(3), None));
+    assert_eq!(addr(&a).as_deref(), Some("n3:1"));
+}
+
+#[test]
+fn who_has_heard_of_as_many_as_may_be_still_takes_newer_words_of_them() {
+    let mut a = member(1, 3);
+    for id in 0..PEERS_MAX as u64 + 5 {
+        a.hear_of(info(10 + id, Role::Member));
+    }
+    assert_eq!(a.heard_of.len(), PEERS_MAX);
+    a.hear_of(NodeInfo { addr: "new:1".to_owned(), starts: 2, ..info(10, Role::Member) });
+    assert_eq!(a.heard_of[&NodeId(10)].addr, "new:1");
+}
+
 proptest! {
     /// Nodes meet in any order while some fall silent. Whenever two have founded, their groups do
     /// not overlap without sharing a founder who has told both that it is free: and with everybody

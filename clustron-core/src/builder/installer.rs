@@ -64,6 +64,6 @@ impl Installer<'_> {
 
     /// The node, once it has started.
     pub fn cluster(&self) -> LateCluster {
-        self.builder.late.clone()
+        self.builder.late.for_module()
     }
 }

@@ -12,14 +12,15 @@ use crate::codec;
 use crate::event_bus::{Event, EventBus, PublishError, Subscription};
 use crate::identity::NodeId;
 use crate::messaging::{
-    HandlerOptions, ItemSink, Lane, Message, MessageError, Pauses, ReplyStream, Request,
-    RequestOptions, StreamOptions, StreamRequest, TraceContext,
+    HandlerOptions, ItemSink, Message, MessageError, Pauses, ReplyStream, Request, RequestOptions,
+    StreamOptions, StreamRequest, TraceContext,
 };
 
 impl ClusterHandle {
     /// Sends a one-way message: at most once, in order per sender, addressee and kind. Waits while
-    /// the connection's queue is full. A message to this node itself does not wait for room in the
-    /// queue of its kind.
+    /// the connection's queue is full. What modules send travels on another connection than what
+    /// the application does, so that neither holds the other up. A message to this node itself does
+    /// not wait for room in the queue of its kind.
     ///
     /// What its receiver does not take, because it has no handler for the kind or drops what it has
     /// no room for, it tells this node a moment later, which logs and counts it
@@ -29,7 +30,7 @@ impl ClusterHandle {
     /// See [`MessageError`]; with [`Outcome::NotApplied`](crate::Outcome::NotApplied) it is safe to
     /// send again.
     pub async fn send<M: Message>(&self, to: NodeId, message: &M) -> Result<(), MessageError> {
-        self.inner.messenger.send(to, Lane::Data, message).await
+        self.inner.messenger.send(to, self.lane, message).await
     }
 
     /// Sends a one-way message to every other node that is alive in the view. Gives the errors by
@@ -54,7 +55,7 @@ impl ClusterHandle {
         request: &R,
         deadline: Duration,
     ) -> Result<R::Reply, MessageError> {
-        self.inner.messenger.request(to, Lane::Data, request, deadline).await
+        self.inner.messenger.request(to, self.lane, request, deadline).await
     }
 
     /// Sends a request, if need be several times, and waits for its reply. It is tried again only

@@ -74,7 +74,7 @@ impl Collector {
             let answer = match id == control.local.id {
                 true => check_size(own.text()),
                 false => {
-                    let asked = messenger.request(id, Lane::Data, &AskMetrics, deadline).await;
+                    let asked = messenger.request(id, Lane::Modules, &AskMetrics, deadline).await;
                     match asked {
                         Ok(MetricsReply::Text(text)) => check_size(text),
                         Ok(MetricsReply::TooLarge { bytes }) => Err(too_large(bytes)),

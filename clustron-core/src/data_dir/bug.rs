@@ -15,6 +15,7 @@ pub enum DiskBug {
     /// Votes are kept in memory only.
     VoteNotPersisted,
     /// Everything is acknowledged without a sync.
+    #[cfg_attr(not(feature = "simulation"), expect(dead_code, reason = "only its disk has it"))]
     AcknowledgedBeforeSync,
     /// Starts again under the same identity with an empty log and without a vote.
     IdentityOutlivesLog,

@@ -5,14 +5,20 @@ mod list;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 
-use super::{Discovery, DiscoveryError, Found, LOOK_AGAIN_MIN};
+use super::{Discovery, DiscoveryError, FIND_DEADLINE, Found, LOOK_AGAIN_MIN};
 
 /// The largest file that is read, in bytes: all addresses that there may be, with as many comments.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a read waits for the one before it.
+const TURN_DEADLINE: Duration = FIND_DEADLINE.checked_div(2).expect("two is not zero");
 
 /// The addresses in a file, one a line; empty lines and what follows a `#` are comments.
 ///
@@ -27,15 +33,25 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 ///
 /// let node = Cluster::builder("shop").discovery(FileSeeds::new("/etc/shop/seeds")).expect(3);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FileSeeds {
     path: PathBuf,
+    /// For one read at a time.
+    turn: Arc<Semaphore>,
 }
+
+impl PartialEq for FileSeeds {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for FileSeeds {}
 
 impl FileSeeds {
     /// The file at this path, which need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), turn: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -47,8 +63,21 @@ impl Discovery for FileSeeds {
     fn find(&self) -> BoxFuture<'_, Result<Found, DiscoveryError>> {
         let (path, name) = (self.path.clone(), self.name());
         async move {
-            // A file may lie on a disk that hangs; the node's other tasks must not.
-            let reading = tokio::task::spawn_blocking(move || read(&path)).await;
+            // A file may lie on a disk that hangs; the node's other tasks must not. The read goes
+            // on when nobody waits for it any more, and there are only so many threads: one at a
+            // time.
+            let turn = tokio::time::timeout(TURN_DEADLINE, self.turn.clone().acquire_owned()).await;
+            let Ok(Ok(turn)) = turn else {
+                let reason = "a read that began before has not ended yet";
+                let remedy = "see whether the disk or share that it lies on hangs";
+                return Err(DiscoveryError::new(&name, reason, remedy));
+            };
+            let reading = tokio::task::spawn_blocking(move || {
+                let read = read(&path);
+                drop(turn);
+                read
+            });
+            let reading = reading.await;
             let reading = reading.unwrap_or_else(|error| Err(io::Error::other(error)));
             let bytes = reading.map_err(|error| {
                 let remedy = "write one host:port a line into a file that this process may read";

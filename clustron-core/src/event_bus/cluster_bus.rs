@@ -167,7 +167,7 @@ impl ClusterBus {
                 publishing.outbox.take(to)
             };
             let Some(event) = next else { return };
-            if let Err(error) = self.messenger.send_bytes(to, Lane::Data, EVENT, &event).await {
+            if let Err(error) = self.messenger.send_bytes(to, Lane::Modules, EVENT, &event).await {
                 self.control.metrics.events_dropped.inc();
                 tracing::debug!(%to, %error, "an event was not sent");
             }
@@ -232,7 +232,7 @@ impl ClusterBus {
     }
 
     async fn tell_one(&self, node: NodeId, wants: &Wants) -> bool {
-        let asked = self.messenger.request(node, Lane::Data, wants, TELL_DEADLINE);
+        let asked = self.messenger.request(node, Lane::Modules, wants, TELL_DEADLINE);
         if let Err(error) = asked.await {
             tracing::debug!(%node, %error, "a node does not know yet which events are wanted here");
             return false;

@@ -88,11 +88,12 @@ impl Seeds {
         })
     }
 
-    /// Whether there is a seed, besides this node itself, that may yet let it in.
+    /// Whether there is a seed, besides this node itself, that may yet let it in, or may come to be
+    /// one: what a source gives today is not all that it will ever give.
     pub(super) fn any_may_help(&self) -> bool {
-        self.met
-            .values()
-            .any(|seed| matches!(seed, Seed::Node { .. } | Seed::Failed { refusal: None, .. }))
+        let may =
+            |seed: &Seed| matches!(seed, Seed::Node { .. } | Seed::Failed { refusal: None, .. });
+        self.addresses.may_change() || self.met.values().any(may)
     }
 
     /// Which seeds could not be reached, and why, for people.

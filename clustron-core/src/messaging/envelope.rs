@@ -40,6 +40,8 @@ pub(crate) enum Header {
     Cancel { id: u64 },
     /// The connection ends here because nothing uses it: no sign that anything is wrong.
     Goodbye,
+    /// The sender is there, and may be busy with what has come.
+    Here,
 }
 
 /// How a stream ends.
@@ -69,7 +71,8 @@ impl Header {
             | Self::StreamEnd { .. }
             | Self::Credit { .. }
             | Self::Cancel { .. }
-            | Self::Goodbye => None,
+            | Self::Goodbye
+            | Self::Here => None,
         }
     }
 }
@@ -169,6 +172,7 @@ mod tests {
             (Header::Credit { id: 7, items: 32, bytes: 5 }, &[10, 7, 32, 5]),
             (Header::Cancel { id: 7 }, &[11, 7]),
             (Header::Goodbye, &[12]),
+            (Header::Here, &[13]),
         ] {
             let frame = seal(&header, b"body").unwrap();
             assert_eq!(frame, [golden, b"body"].concat(), "{header:?}");

@@ -45,6 +45,16 @@ pub(crate) enum FrameError {
     Io(#[from] std::io::Error),
 }
 
+/// What a stream brings next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    Frame(Bytes),
+    /// Bytes that do not make a frame yet.
+    Part,
+    /// An orderly end between frames.
+    End,
+}
+
 /// Cuts a stream into frames. Memory grows with the bytes that arrive, never with a length that is
 /// merely claimed.
 #[derive(Debug)]
@@ -62,17 +72,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The next frame, or `None` at an orderly end between frames. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
         loop {
-            if let Some(frame) = self.take()? {
-                return Ok(Some(frame));
-            }
-            self.buffer.reserve(READ_AHEAD_BYTES.min(self.missing()).max(HEAD_BYTES));
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                if self.buffer.is_empty() {
-                    return Ok(None);
-                }
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            match self.come().await? {
+                Came::Frame(frame) => return Ok(Some(frame)),
+                Came::Part => {}
+                Came::End => return Ok(None),
             }
         }
+    }
+
+    /// The next frame, or that a part of one has come. Cancel-safe.
+    pub(crate) async fn come(&mut self) -> Result<Came, FrameError> {
+        if let Some(frame) = self.take()? {
+            return Ok(Came::Frame(frame));
+        }
+        self.buffer.reserve(READ_AHEAD_BYTES.min(self.missing()).max(HEAD_BYTES));
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            if self.buffer.is_empty() {
+                return Ok(Came::End);
+            }
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+        Ok(self.take()?.map_or(Came::Part, Came::Frame))
     }
 
     /// Changes the limit, after the handshake has told who the peer is.

@@ -13,8 +13,6 @@ pub(super) struct Gate(Mutex<Inside>);
 
 struct Inside {
     users: usize,
-    /// Since somebody last looked at the clock, which is not worth its time for each message.
-    used: bool,
     used_at: Instant,
     /// It ends for want of use, at either side's wish. Nobody comes in any more.
     retired: bool,
@@ -22,7 +20,7 @@ struct Inside {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self(Mutex::new(Inside { users: 0, used: false, used_at: Instant::now(), retired: false }))
+        Self(Mutex::new(Inside { users: 0, used_at: Instant::now(), retired: false }))
     }
 }
 
@@ -37,7 +35,7 @@ impl Gate {
     pub(super) fn leave(&self) {
         let mut inside = self.lock();
         inside.users -= 1;
-        inside.used = true;
+        inside.used_at = Instant::now();
     }
 
     /// Nobody comes in any more.
@@ -56,11 +54,8 @@ impl Gate {
         loop {
             let next = {
                 let mut inside = self.lock();
-                let now = Instant::now();
-                if std::mem::take(&mut inside.used) {
-                    inside.used_at = now;
-                }
                 let due = inside.used_at + idle;
+                let now = Instant::now();
                 match inside.users {
                     0 if due <= now => {
                         inside.retired = true;

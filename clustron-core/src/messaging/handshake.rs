@@ -38,13 +38,26 @@ const HELLO_BYTES_MAX: usize = 64 << 10;
 pub(crate) enum Lane {
     /// Membership, elections and the control log.
     Control,
-    /// Messages of modules and applications.
+    /// Messages of applications.
     Data,
     /// Nothing: the initiator only wants to know who answers, and closes. That is no lost
     /// connection, or one look would make the other side look in turn, without end.
     Look,
     /// Streams of replies.
     Bulk,
+    /// Messages of modules, and events: no handler of an application can hold them up.
+    Modules,
+}
+
+impl Lane {
+    /// Those that carry anything.
+    pub(super) const CARRYING: [Self; 4] = [Self::Control, Self::Modules, Self::Data, Self::Bulk];
+
+    /// Whether the other side may keep what is sent on it waiting, for as long as its handlers
+    /// take. Those of the core's own lane never wait.
+    pub(super) fn is_patient(self) -> bool {
+        matches!(self, Self::Data | Self::Bulk | Self::Modules)
+    }
 }
 
 /// What one node says about itself when it connects or accepts.

@@ -1,9 +1,12 @@
 //! The way to one peer on one lane: opened when first needed, shared by all who send.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use futures::future::select_ok;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STEADY_AFTER};
@@ -12,6 +15,10 @@ use super::frame::FrameError;
 use super::handshake::{self, Established, HandshakeError, Lane, Refusal};
 use super::session::{InUse, Session};
 use super::{NodeId, Shared};
+
+/// How long a dial under way is left alone when the peer shows itself. Two that call each other at
+/// the same moment shall not both call twice.
+const DIAL_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +56,13 @@ impl DialError {
         matches!(error, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
     }
 
-    pub(super) fn into_message_error(self, node: NodeId, addr: String) -> MessageError {
-        let gone = self.is_gone();
-        MessageError::Unreachable { node, addr, reason: self.to_string(), gone }
+    /// Whether the node that was meant has answered, if only to refuse.
+    fn is_answer(&self) -> bool {
+        let refused = matches!(
+            self,
+            Self::Handshake(HandshakeError::RefusedByPeer(_) | HandshakeError::RefusedHere(_))
+        );
+        refused && !self.is_gone()
     }
 }
 
@@ -61,7 +72,11 @@ type Dialled = Option<Result<Arc<Session>, MessageError>>;
 enum State {
     #[default]
     Idle,
-    Dialling(watch::Receiver<Dialled>),
+    Dialling {
+        dialled: watch::Receiver<Dialled>,
+        /// The peer has shown itself.
+        heard: Arc<Notify>,
+    },
     Open {
         session: Arc<Session>,
         since: Instant,
@@ -149,13 +164,14 @@ impl Link {
             State::Failed { error, retry_at } if Instant::now() < *retry_at => {
                 return Err(error.clone());
             }
-            State::Dialling(dialled) => return Ok(Way::Dialling(dialled.clone())),
+            State::Dialling { dialled, .. } => return Ok(Way::Dialling(dialled.clone())),
             State::Closed => return Err(MessageError::UnknownNode { node: to }),
             State::Idle | State::Failed { .. } => {}
         }
         let addr = shared.address(to)?;
-        let dialled = self.clone().start_dial(shared.clone(), to, lane, addr);
-        inner.state = State::Dialling(dialled.clone());
+        let heard = Arc::<Notify>::default();
+        let dialled = self.clone().start_dial(shared.clone(), to, lane, addr, heard.clone());
+        inner.state = State::Dialling { dialled: dialled.clone(), heard };
         Ok(Way::Dialling(dialled))
     }
 
@@ -167,13 +183,16 @@ impl Link {
         }
     }
 
-    /// The next sender dials, whatever failed before.
+    /// The next sender dials, whatever failed before. A dial under way may have begun when nobody
+    /// was there to hear it, so a second one is begun beside it.
     pub(super) fn wait_no_longer(&self) {
         let mut inner = self.lock();
-        if matches!(inner.state, State::Failed { .. }) {
-            inner.state = State::Idle;
-            inner.backoff.reset();
+        match &inner.state {
+            State::Failed { .. } => inner.state = State::Idle,
+            State::Dialling { heard, .. } => heard.notify_waiters(),
+            State::Idle | State::Open { .. } | State::Closed => return,
         }
+        inner.backoff.reset();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -186,16 +205,17 @@ impl Link {
         to: NodeId,
         lane: Lane,
         addr: String,
+        heard: Arc<Notify>,
     ) -> watch::Receiver<Dialled> {
         let (tx, rx) = watch::channel(None);
         let tasks = shared.tasks.clone();
         tasks.spawn("dial", async move {
             let idle = (lane != Lane::Control).then_some(shared.data_idle_timeout);
-            let result = match dial(&shared, &addr, lane, Some(to)).await {
+            let result = match dial_persistently(&shared, &addr, lane, to, &heard).await {
                 Ok(established) => Ok(Session::start(&shared, established, idle)),
                 Err(error) => {
                     tracing::debug!(%to, addr, %error, "no connection");
-                    Err(error.into_message_error(to, addr))
+                    Err(shared.failed(to, addr, &error))
                 }
             };
             self.dialled(&shared, &result);
@@ -227,6 +247,30 @@ enum Way {
     Dialling(watch::Receiver<Dialled>),
 }
 
+/// Dials, and once more when the peer shows itself meanwhile. The first to come about wins.
+async fn dial_persistently(
+    shared: &Arc<Shared>,
+    addr: &str,
+    lane: Lane,
+    to: NodeId,
+    heard: &Notify,
+) -> Result<Established, DialError> {
+    let begun = Instant::now();
+    let mut first = pin!(dial(shared, addr, lane, Some(to)));
+    let due = async {
+        heard.notified().await;
+        tokio::time::sleep_until(begun + DIAL_AGAIN_AFTER).await;
+    };
+    tokio::select! {
+        biased;
+        result = &mut first => return result,
+        () = due => {}
+    }
+    let second = pin!(dial(shared, addr, lane, Some(to)));
+    let (established, _later) = select_ok([first, second]).await?;
+    Ok(established)
+}
+
 /// Connects and shakes hands within the connect timeout.
 pub(super) async fn dial(
     shared: &Arc<Shared>,
@@ -236,7 +280,10 @@ pub(super) async fn dial(
 ) -> Result<Established, DialError> {
     let hello = shared.local.hello(lane, expects);
     let attempt = async {
-        let stream = shared.transport.connect(addr).await?;
+        let stream = match lane.is_patient() {
+            true => shared.transport.connect_patiently(addr).await?,
+            false => shared.transport.connect(addr).await?,
+        };
         Ok(handshake::initiate(stream, &hello, shared.frame_bytes_max).await?)
     };
     let result = tokio::time::timeout(shared.connect_timeout, attempt)
@@ -260,6 +307,16 @@ impl Shared {
         let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
         let known = addresses.address(node).map(str::to_owned);
         known.ok_or(MessageError::UnknownNode { node })
+    }
+
+    /// What a failed dial comes to, and what it says of the address.
+    pub(super) fn failed(&self, node: NodeId, addr: String, error: &DialError) -> MessageError {
+        let mut gone = error.is_gone();
+        if !error.is_answer() {
+            let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+            gone = addresses.failed(node, &addr, gone);
+        }
+        MessageError::Unreachable { node, addr, reason: error.to_string(), gone }
     }
 
     /// Counts and reports a refusal that a person should look at.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::handshake::{self, HandshakeError, Hello, Lane, Refusal};
+use super::knocks::Knocks;
 use super::places::{Full, Place};
 use super::session::Session;
 use super::{Messenger, Shared};
@@ -16,20 +17,28 @@ use crate::transport::{Incoming, Listener};
 /// more wait to be accepted.
 const HANDSHAKES_AT_ONCE: usize = 256;
 
+/// How many of them may be from one host. More than that are turned away at once, and come again.
+const HANDSHAKES_PER_HOST: usize = 64;
+
 impl Messenger {
     /// Accepts connections until the node ends.
     pub(crate) fn listen(&self, mut listener: Box<dyn Listener>) {
         let shared = self.shared.clone();
         let slots = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
+        let knocks = Knocks::new(HANDSHAKES_PER_HOST);
         self.shared.tasks.spawn("listener", async move {
             loop {
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
                 match listener.accept().await {
                     Ok(incoming) => {
+                        let Some(knock) = knocks.take(incoming.from()) else {
+                            shared.turned_away(incoming.from());
+                            continue;
+                        };
                         let shared2 = shared.clone();
                         shared.tasks.spawn("handshake", async move {
                             take_in(&shared2, incoming).await;
-                            drop(slot);
+                            drop((slot, knock));
                         });
                     }
                     Err(error) => {
@@ -61,7 +70,7 @@ async fn take_in(shared: &Arc<Shared>, incoming: Incoming) {
         Ok(established) => {
             let messenger = Messenger { shared: shared.clone() };
             let peer = established.peer.node.id;
-            messenger.learn_address(&established.peer.node);
+            messenger.hear_address(&established.peer.node);
             messenger.heard_from(peer);
             if established.peer.lane != Lane::Look {
                 Session::start(shared, established, None);
@@ -103,6 +112,19 @@ impl Shared {
             );
         }
         Ok(Some(place))
+    }
+
+    /// Counts and reports somebody from whose host too many are here already.
+    fn turned_away(&self, from: &str) {
+        self.metrics.connections_over_limit.inc();
+        if let Some(unsaid) = self.over_limit_said.says() {
+            tracing::warn!(
+                from,
+                unsaid,
+                "{HANDSHAKES_PER_HOST} connections from this host have not said yet who they are, and \
+                 another was closed: look who connects from there and says nothing"
+            );
+        }
     }
 
     /// Counts and reports somebody who did not prove to belong here, or to whom this node did not.

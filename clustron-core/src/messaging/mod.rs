@@ -7,7 +7,9 @@
 //! | file | what |
 //! | --- | --- |
 //! | `handshake`, `listen`, `link`, `session` | connections: who may talk, and the frames of one |
+//! | `address_book`, `whereabouts` | where others live, and looking whether they do |
 //! | `frame`, `envelope` | the bytes on them |
+//! | `pulse`, `gate`, `backoff`, `places` | when one is dead, unused, dialled again, too many |
 //! | `handlers`, `queue`, `options`, `notices` | who takes what, and what becomes of too much |
 //! | `stream` | replies in many items, with credit |
 //! | `retry`, `trace` | pauses between tries; one request as one trace |
@@ -20,18 +22,21 @@ mod frame;
 mod gate;
 mod handlers;
 mod handshake;
+mod knocks;
 mod link;
 mod listen;
 mod notices;
 mod options;
 mod outgoing;
 mod places;
+mod pulse;
 mod queue;
 mod quiet;
 mod retry;
 mod session;
 mod stream;
 mod trace;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,6 +59,7 @@ pub(crate) use link::DialError;
 use link::Link;
 pub use options::{HandlerOptions, RequestOptions, Retry, StreamOptions, WhenFull};
 use places::Places;
+pub(crate) use pulse::SILENCE_MAX;
 use queue::Arrived;
 use quiet::Quiet;
 pub(crate) use retry::Pauses;
@@ -63,7 +69,7 @@ pub use trace::{InvalidTraceparent, TraceContext};
 
 use crate::chance::Chance;
 use crate::codec;
-use crate::identity::{NodeId, NodeInfo};
+use crate::identity::NodeId;
 use crate::local::Local;
 use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
@@ -89,12 +95,14 @@ pub(crate) struct Shared {
     addresses: RwLock<AddressBook>,
     links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
     /// By lane. Nothing is asked for on a look, and streams have limits of their own.
-    request_slots: [Arc<Semaphore>; 4],
+    request_slots: [Arc<Semaphore>; 5],
     chance: Arc<Chance>,
     /// Of accepted connections.
     places: Arc<Places>,
     /// How long nothing uses a connection for bulk before it is closed.
     data_idle_timeout: Duration,
+    /// How long nothing is heard on one after something was said, before it is given up.
+    silence_max: Duration,
     /// For the waits between dials, so that nodes do not dial in step.
     jitter: Chance,
     unproven_said: Quiet,
@@ -106,9 +114,6 @@ pub(crate) struct Shared {
 
 /// What a header takes at most besides the kind's name: a trace, two varints and some tags.
 pub(crate) const HEADER_BYTES: usize = 64;
-
-/// How long to wait before looking again at an address where a handshake broke.
-const LOOK_AGAIN_AFTER_MS: [u64; 4] = [5, 10, 20, 40];
 
 impl Shared {
     fn connection_lost(&self, peer: NodeId) {
@@ -131,6 +136,7 @@ pub(crate) struct MessengerConfig {
     pub(crate) connections_max: usize,
     pub(crate) connections_per_peer_max: usize,
     pub(crate) data_idle_timeout: Duration,
+    pub(crate) silence_max: Duration,
 }
 
 impl Messenger {
@@ -156,10 +162,11 @@ impl Messenger {
             handlers,
             addresses: RwLock::default(),
             links: Mutex::default(),
-            request_slots: [slots(), slots(), slots(), slots()],
+            request_slots: [slots(), slots(), slots(), slots(), slots()],
             chance,
             places: Places::new(config.connections_max, config.connections_per_peer_max),
             data_idle_timeout: config.data_idle_timeout,
+            silence_max: config.silence_max,
             jitter,
             unproven_said: Quiet::default(),
             over_limit_said: Quiet::default(),
@@ -348,96 +355,6 @@ impl Messenger {
         let frame = frame.map_err(|error| MessageError::Encode(error.to_string()))?;
         session.enqueue(frame).await.map_err(|_| lost)?;
         Ok(stream)
-    }
-
-    /// Where a node is reached from now on, unless a later process of it is known to live
-    /// elsewhere.
-    pub(crate) fn learn_address(&self, node: &NodeInfo) {
-        if node.id == self.shared.local.id {
-            return;
-        }
-        let mut addresses = self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner);
-        let moved = addresses.learn(node);
-        drop(addresses);
-        if moved {
-            // Where the address itself is gone, nothing would ever come back from there.
-            self.hang_up(node.id);
-        }
-    }
-
-    /// Where a node is reached, as far as this one has heard.
-    pub(crate) fn address(&self, node: NodeId) -> Option<String> {
-        self.shared.address(node).ok()
-    }
-
-    /// A node has just shown that it can be talked to: whoever waits to dial it dials now.
-    pub(crate) fn heard_from(&self, node: NodeId) {
-        for lane in [Lane::Control, Lane::Data, Lane::Bulk] {
-            let links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
-            let link = links.get(&(node, lane)).cloned();
-            drop(links);
-            if let Some(link) = link {
-                link.wait_no_longer();
-            }
-        }
-    }
-
-    /// Hangs up on a node and forgets where it lived.
-    pub(crate) fn forget(&self, node: NodeId) {
-        self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner).forget(node);
-        self.hang_up(node);
-    }
-
-    /// Closes whatever connects us to a node, so that whoever waits for its reply learns at once
-    /// that it is gone. Who has something to say to it dials anew.
-    pub(crate) fn hang_up(&self, node: NodeId) {
-        for lane in [Lane::Control, Lane::Data, Lane::Bulk] {
-            let mut links = self.shared.links.lock().unwrap_or_else(PoisonError::into_inner);
-            let link = links.remove(&(node, lane));
-            drop(links);
-            if let Some(link) = link {
-                link.close();
-            }
-        }
-    }
-
-    /// Opens a connection to an address, learns who lives there, and closes it.
-    pub(crate) async fn introduce(&self, addr: &str) -> Result<Hello, DialError> {
-        let established = link::dial(&self.shared, addr, Lane::Look, None).await?;
-        self.learn_address(&established.peer.node);
-        Ok(established.peer)
-    }
-
-    /// Opens a fresh connection to see whether the same node still lives at its address.
-    ///
-    /// The kernel goes on taking connections for a process that is being killed until it comes to
-    /// close the listener, and then resets them. So one that breaks in the handshake says that
-    /// something is going on there, and another look a moment later says what.
-    pub(crate) async fn verify(&self, node: NodeId) -> Result<(), MessageError> {
-        let mut pauses = LOOK_AGAIN_AFTER_MS.into_iter();
-        loop {
-            let addr = self.shared.address(node)?;
-            let error = match link::dial(&self.shared, &addr, Lane::Look, Some(node)).await {
-                Ok(_) => {
-                    self.heard_from(node);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            match pauses.next().filter(|_| error.is_broken()) {
-                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-                None => return Err(error.into_message_error(node, addr)),
-            }
-        }
-    }
-
-    /// Why a node refuses to talk to this one, if it answers and does.
-    pub(crate) async fn refusal_of(&self, node: NodeId) -> Option<Refusal> {
-        let addr = self.shared.address(node).ok()?;
-        match link::dial(&self.shared, &addr, Lane::Look, Some(node)).await {
-            Err(DialError::Handshake(HandshakeError::RefusedByPeer(refusal))) => Some(refusal),
-            Ok(_) | Err(_) => None,
-        }
     }
 
     /// Drops the handlers, which may hold on to whatever owns this messenger.

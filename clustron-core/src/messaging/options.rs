@@ -6,11 +6,11 @@ use std::time::Duration;
 /// What becomes of a message that finds its kind's queue full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
-    /// It waits, and with it whatever else its sender sends over the same connection: back-pressure
-    /// reaches the sender, and nothing is dropped here. A sender that cannot write for ten seconds
-    /// loses its connection, and what waits on it. Handlers that send to each other in a circle
-    /// would wait for each other once all queues on it are full; one of them must drop, or spawn
-    /// what it sends.
+    /// It waits, however long that takes, and with it whatever else its sender sends over the same
+    /// connection: back-pressure reaches the sender, and nothing is dropped. What modules send,
+    /// events and the core's own messages travel on other connections. Handlers that send to each
+    /// other in a circle would wait for each other once all queues on it are full; one of them must
+    /// drop, or spawn what it sends.
     #[default]
     Wait,
     /// It is dropped. The node counts it by kind (`clustron_core_messages_dropped_total`) and tells

@@ -48,6 +48,7 @@ pub(super) struct Frames {
 
 /// A queue with nothing in it, which adds what waits to this count.
 pub(super) fn queue(waiting: Gauge) -> (Outgoing, Frames) {
+    // Bounded by `bytes_free`: a frame goes in only with its share of it, which is never nothing.
     let (tx, rx) = mpsc::unbounded_channel();
     let bytes_free = Arc::new(Semaphore::new(QUEUE_BYTES));
     let outgoing =

@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::envelope::{self, Header, NotReplied, Plain};
-use super::frame::{FrameError, FrameReader, HEAD_BYTES};
+use super::frame::{Came, FrameError, FrameReader, HEAD_BYTES};
 use super::gate::Gate;
 use super::handshake::{Established, Hello, Lane};
 use super::notices::Notices;
 use super::outgoing::{self, Closed, Outgoing};
 use super::places::Place;
+use super::pulse::Pulse;
 use super::queue::Arrived;
 use super::stream::{self, Streams};
 use super::trace::TraceContext;
@@ -51,6 +52,7 @@ pub(crate) struct Session {
     heard: Notices,
     closed: CancellationToken,
     gate: Gate,
+    pulse: Pulse,
 }
 
 /// A connection that somebody uses, and that therefore is not closed for want of use.
@@ -108,10 +110,11 @@ impl Session {
             heard: Notices::default(),
             closed: CancellationToken::new(),
             gate: Gate::default(),
+            pulse: Pulse::new(shared.silence_max),
         });
         shared.metrics.connections_open.inc();
         let (metrics, this) = (shared.metrics.clone(), session.clone());
-        let lane = peer.lane;
+        let (lane, opened_there) = (peer.lane, place.is_some());
         shared.tasks.spawn("connection writer", async move {
             let writing = async {
                 let mut writer = writer;
@@ -124,6 +127,9 @@ impl Session {
             tokio::select! {
                 biased;
                 () = this.closed.cancelled() => {}
+                () = this.stopped(lane.is_patient() && !opened_there) => {
+                    tracing::debug!(peer = %this.peer, ?lane, "nobody is there any more");
+                }
                 () = writing => {}
             }
             this.closed.cancel();
@@ -134,7 +140,8 @@ impl Session {
                 biased;
                 () = this.closed.cancelled() => {}
                 () = taken_away(place.as_ref()) => {}
-                () = this.read_frames(&shared2, reader, &peer, place.is_some()) => {}
+                () = this.beat(lane.is_patient() && opened_there) => {}
+                () = this.read_frames(&shared2, reader, &peer, opened_there) => {}
             }
             this.close();
             drop(place);
@@ -246,11 +253,30 @@ impl Session {
     }
 
     fn try_enqueue(&self, frame: &Bytes) -> Result<(), Closed> {
+        self.pulse.said();
         self.outgoing.try_push(frame)
     }
 
     pub(super) async fn enqueue(&self, frame: Bytes) -> Result<(), Closed> {
+        self.pulse.said();
         self.outgoing.push(frame).await
+    }
+
+    /// Says that this side is there, where the other wants to know.
+    async fn beat(&self, wanted: bool) {
+        match (wanted, envelope::seal(&Header::Here, &[])) {
+            // Where the queue is full the other side hears enough.
+            (true, Ok(here)) => self.pulse.beat(|| drop(self.outgoing.try_push(&here))).await,
+            (true, Err(_)) | (false, _) => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when the other side is not there any more, where that is to be found out here.
+    async fn stopped(&self, wanted: bool) {
+        match wanted {
+            true => self.pulse.stopped().await,
+            false => std::future::pending().await,
+        }
     }
 
     async fn read_frames(
@@ -264,9 +290,12 @@ impl Session {
         // an end is an end, and a sign.
         let may_retire = opened_there && peer.lane != Lane::Control;
         loop {
-            let frame = match reader.next().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
+            let came = reader.come().await;
+            self.pulse.heard();
+            let frame = match came {
+                Ok(Came::Frame(frame)) => frame,
+                Ok(Came::Part) => continue,
+                Ok(Came::End) => return,
                 Err(FrameError::Io(error)) => {
                     tracing::debug!(peer = %peer.node, %error, "a connection broke");
                     return;
@@ -285,7 +314,10 @@ impl Session {
                     return;
                 }
                 Ok((header, body)) => {
-                    if let Err(error) = self.dispatch(shared, peer.lane, header, body).await {
+                    self.pulse.handling(true);
+                    let handled = self.dispatch(shared, peer.lane, header, body).await;
+                    self.pulse.handling(false);
+                    if let Err(error) = handled {
                         shared.metrics.protocol_errors.inc();
                         tracing::warn!(peer = %peer.node, %error, "dropped a connection that broke the rules");
                         return;
@@ -330,6 +362,7 @@ impl Session {
             Header::StreamEnd { id, how } => self.streams.ended(id, how),
             Header::Credit { id, items, bytes } => self.streams.credit(id, items, bytes),
             Header::Cancel { id } => self.streams.cancel(id),
+            Header::Here => {}
             Header::Goodbye => return Err("a goodbye by who did not open the connection".into()),
         }
         Ok(())

@@ -8,6 +8,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod dialling;
+mod patience;
+mod strangers;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Add(u32, u32);
 impl Message for Add {
@@ -52,7 +56,17 @@ async fn start(
     id: u64,
     starts: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
-    let listener = transport.listen(&format!("{name}:1")).await.unwrap();
+    start_at(transport, &format!("{name}:1"), id, starts, SILENCE_MAX).await
+}
+
+async fn start_at(
+    transport: Arc<dyn Transport>,
+    addr: &str,
+    id: u64,
+    starts: u64,
+    silence_max: Duration,
+) -> (Messenger, mpsc::Receiver<PeerNews>) {
+    let listener = transport.listen(addr).await.unwrap();
     let local = local(lives(id, &listener.local_addr(), starts));
     let config = MessengerConfig {
         connect_timeout: Duration::from_secs(1),
@@ -60,6 +74,7 @@ async fn start(
         connections_max: 16,
         connections_per_peer_max: 4,
         data_idle_timeout: Duration::from_secs(300),
+        silence_max,
     };
     let (messenger, news) = Messenger::new(
         &config,

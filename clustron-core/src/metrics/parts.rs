@@ -58,6 +58,7 @@ pub(crate) struct LaneLabel {
 pub(crate) struct ByLane {
     pub(super) family: Family<LaneLabel, Counter>,
     control: Counter,
+    modules: Counter,
     data: Counter,
     bulk: Counter,
 }
@@ -67,8 +68,9 @@ impl Default for ByLane {
         let family = Family::<LaneLabel, Counter>::default();
         // Taken out once, so that counting looks nothing up.
         let of = |lane| family.get_or_create(&LaneLabel { lane }).clone();
-        let (control, data, bulk) = (of("control"), of("data"), of("bulk"));
-        Self { family, control, data, bulk }
+        let (control, modules) = (of("control"), of("modules"));
+        let (data, bulk) = (of("data"), of("bulk"));
+        Self { family, control, modules, data, bulk }
     }
 }
 
@@ -77,6 +79,7 @@ impl ByLane {
     pub(crate) fn of(&self, lane: Lane) -> &Counter {
         match lane {
             Lane::Control | Lane::Look => &self.control,
+            Lane::Modules => &self.modules,
             Lane::Data => &self.data,
             Lane::Bulk => &self.bulk,
         }

@@ -105,7 +105,7 @@ impl Watcher {
             if id == control.local.id {
                 return self.keep(id, Ok((self.own.report(), Duration::ZERO)));
             }
-            let asked = messenger.request(id, Lane::Data, &AskHealth, deadline).await;
+            let asked = messenger.request(id, Lane::Modules, &AskHealth, deadline).await;
             let answer = asked.map(|report| (report.bounded(), asked_at.elapsed()));
             self.keep(id, answer.map_err(|error| error.to_string()));
         });

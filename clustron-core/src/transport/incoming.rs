@@ -27,8 +27,8 @@ impl fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    /// One on which there is something to settle first. `from` says, for messages to people, where
-    /// it comes from.
+    /// One on which there is something to settle first. `from` says where it comes from: to people,
+    /// and to who limits how many may come at the same time from what stands before its last colon.
     pub fn new(
         from: impl Into<String>,
         opening: impl Future<Output = io::Result<Box<dyn Stream>>> + Send + 'static,
@@ -41,7 +41,7 @@ impl Incoming {
         Self::new(from, std::future::ready(Ok(Box::new(stream) as Box<dyn Stream>)))
     }
 
-    /// Where it comes from, for messages to people.
+    /// Where it comes from: a host and, after the last colon, what tells its streams apart.
     pub fn from(&self) -> &str {
         &self.from
     }

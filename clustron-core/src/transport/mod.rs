@@ -58,6 +58,17 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
 
     /// Opens a stream. The caller sets the deadline by dropping the future.
     fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+
+    /// The same for a stream whose other end may leave what is sent unread for as long as it likes,
+    /// and that must not break for that. The caller finds out by itself when nobody is there any
+    /// more, so the transport need not. By default this is [`connect`](Self::connect); a transport
+    /// that ends a stream on which nothing is taken, or that is around another one, has its own.
+    fn connect_patiently<'a>(
+        &'a self,
+        addr: &'a str,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        self.connect(addr)
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Arc<T> {
@@ -67,6 +78,13 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
     fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         self.as_ref().connect(addr)
+    }
+
+    fn connect_patiently<'a>(
+        &'a self,
+        addr: &'a str,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        self.as_ref().connect_patiently(addr)
     }
 }
 

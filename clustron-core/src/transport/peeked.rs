@@ -28,6 +28,7 @@ impl Peeked {
     }
 
     /// The first bytes, as far as any have come.
+    #[cfg(any(test, feature = "tls"))]
     pub(super) fn seen(&self) -> &[u8] {
         &self.first[..self.seen]
     }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use clustron_core::{Cluster, NodeId, NodeInfo, Role, StartError};
+use clustron_core::{Cluster, Config, DnsSeeds, MemoryNetwork, NodeId, NodeInfo, Role, StartError};
 use clustron_testkit::conformance::{DiscoveryFixture, Given, discovery_conformance};
-use futures::future::{join, join_all};
+use clustron_testkit::{DnsRecord, NameServer};
+use futures::future::{join, join_all, try_join_all};
 
 use crate::board::Board;
-use crate::world::{LONG, Member, World, address, lasts, settled};
+use crate::world::{LONG, Member, World, address, lasts, settled, within};
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
 
@@ -172,6 +173,51 @@ async fn a_source_that_lies_or_fails_only_delays_a_start() {
     let (member, ()) = join(world.start("d"), correct).await;
     members.push(member);
     settled(&members.iter().collect::<Vec<_>>()).await;
+}
+
+/// As where an address was given to another since, and the others are not known yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_by_all_goes_on_as_long_as_its_source_may_give_others() {
+    let (world, board) = world(&["a:1", "b:1", "c:1"]);
+    let mut members = all(&world, &HOSTS).await;
+    let stranger = Cluster::builder("other").listen("x:1").transport(world.network.host("x"));
+    let _stranger = stranger.start().await.expect("it is a cluster of its own");
+    board.write(&["x:1"]);
+    let correct = async {
+        lasts(Duration::from_millis(300)).await;
+        board.write(&["x:1", "b:1"]);
+    };
+    let (member, ()) = join(world.start("d"), correct).await;
+    members.push(member);
+    settled(&members.iter().collect::<Vec<_>>()).await;
+}
+
+/// Over a network in memory, where a number is a name like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_nothing_but_a_name_form_a_cluster() {
+    let server = NameServer::start().await.expect("a port");
+    let network = MemoryNetwork::new();
+    let nodes = [("a", "10.0.0.1"), ("b", "10.0.0.2"), ("c", "10.0.0.3")];
+    let starts = nodes.map(|(name, ip)| {
+        let seeds = DnsSeeds::new("shop.test.:7000").expect("an address");
+        let seeds = seeds.name_servers([server.addr()]);
+        let builder = Cluster::builder("shop").config(Config::local()).name(name).expect(3);
+        let builder = builder.listen(format!("{ip}:7000")).transport(network.host(ip));
+        builder.discovery(seeds).start()
+    });
+    let tell = async {
+        // Until then nobody knows the name, and they must hold out.
+        lasts(Duration::from_millis(300)).await;
+        let records = nodes.map(|(_, ip)| DnsRecord::Address(ip.parse().expect("a number")));
+        server.set("shop.test", 1, records);
+    };
+    let (clusters, ()) = join(within("the start of all", try_join_all(starts)), tell).await;
+    let clusters = clusters.expect("all start");
+    for cluster in &clusters {
+        assert_eq!(cluster.cluster_id(), clusters[0].cluster_id());
+        let all = cluster.wait_for(LONG, |status| status.view.alive().count() == 3).await;
+        assert!(all.is_some(), "{:?}", cluster.status());
+    }
 }
 
 #[tokio::test]

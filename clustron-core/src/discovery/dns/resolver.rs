@@ -38,6 +38,11 @@ impl NameServers {
         Self { given: servers.into_iter().collect() }
     }
 
+    /// Whether they were given, so that nobody else may know what they know.
+    pub(super) fn are_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// A resolver for one look. A new one each time, so that it follows when the system's settings
     /// change, and no answer is older than the look. Its tasks end with it.
     pub(super) fn resolver(&self, origin: &str) -> Result<Resolver, DiscoveryError> {

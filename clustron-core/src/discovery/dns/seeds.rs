@@ -17,6 +17,10 @@ use super::resolver::NameServers;
 /// end is also looked for in the system's search domains, unless the servers are
 /// [given](Self::name_servers).
 ///
+/// What is given are IP addresses. Who calls a node over TLS expects there a certificate with the
+/// host that it calls, so with `TlsConfig` either all certificates have one name
+/// (`TlsConfig::peer_name`), or each has its node's IP addresses (as `subjectAltName` of type IP).
+///
 /// ```
 /// use clustron_core::{Cluster, DnsSeeds};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -7,17 +7,22 @@ use futures::{FutureExt, StreamExt, stream};
 use hickory_resolver::proto::rr::Name;
 
 use super::super::{Discovery, DiscoveryError, Found, LOOK_AGAIN_MIN, SEEDS_MAX};
-use super::resolver::NameServers;
+use super::resolver::{NameServers, Target};
 
 /// Hosts that are looked up at the same time.
 const LOOKUPS_AT_ONCE: usize = 16;
 
-/// The addresses to which the SRV records of a name point (RFC 2782), each with its record's port.
+/// The hosts to which the SRV records of a name point (RFC 2782), each with its record's port.
 ///
 /// A record of a lower priority, and among those one of a larger weight, comes first; nothing is
-/// left to chance, since a node greets all of them anyway. The hosts are looked up with the same
-/// servers. A host that is not known is left out as long as there is another; for the rest see
+/// left to chance, since a node greets all of them anyway. For the rest see
 /// [`DnsSeeds`](crate::DnsSeeds).
+///
+/// A host is given by its name, which the transport looks up at each connect, and which a
+/// certificate can be made out to. Only where the [name servers](Self::name_servers) are given are
+/// the hosts looked up with them, too, since nobody else may know the names: then what is given are
+/// IP addresses, for which certificates need what [`DnsSeeds`](crate::DnsSeeds) says. There a host
+/// that is not known is left out as long as there is another.
 ///
 /// ```
 /// use clustron_core::{Cluster, SrvSeeds};
@@ -50,7 +55,8 @@ impl SrvSeeds {
         Ok(Self { service: service.to_owned(), servers: NameServers::default() })
     }
 
-    /// Asks these name servers, in the place of those that the system is set to.
+    /// Asks these name servers, in the place of those that the system is set to, for the hosts'
+    /// addresses too.
     #[must_use]
     pub fn name_servers(self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self { servers: NameServers::these(servers), ..self }
@@ -66,6 +72,9 @@ impl Discovery for SrvSeeds {
         async {
             let resolver = self.servers.resolver(&self.name())?;
             let (targets, mut holds) = resolver.targets(&self.service).await?;
+            if !self.servers.are_given() {
+                return Ok(Found::new(named(&targets)).again_in(holds));
+            }
             let lookups = targets.into_iter().map(|target| {
                 let resolver = &resolver;
                 async move { (target.port, resolver.addresses(&target.host).await) }
@@ -98,4 +107,11 @@ impl Discovery for SrvSeeds {
         }
         .boxed()
     }
+}
+
+/// Each host by its name. The dot at the end, which says that a name is whole, is not a part of
+/// what certificates have.
+pub(super) fn named(targets: &[Target]) -> Vec<String> {
+    let named = targets.iter();
+    named.map(|target| format!("{}:{}", target.host.trim_end_matches('.'), target.port)).collect()
 }

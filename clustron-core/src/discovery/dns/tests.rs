@@ -1,7 +1,8 @@
 use clustron_testkit::{DnsMood, DnsRecord, NameServer};
 
 use super::super::fixture::Searched;
-use super::super::{Discovery, LOOK_AGAIN_MIN};
+use super::super::{Discovery, Found, LOOK_AGAIN_MIN};
+use super::resolver::NameServers;
 use super::*;
 
 async fn server() -> NameServer {
@@ -25,7 +26,7 @@ fn seeds(server: &NameServer) -> DnsSeeds {
     DnsSeeds::new("shop.test.:7000").unwrap().name_servers([server.addr()])
 }
 
-fn srv(server: &NameServer) -> SrvSeeds {
+fn srv_seeds(server: &NameServer) -> SrvSeeds {
     SrvSeeds::new("_cluster._tcp.shop.test.").unwrap().name_servers([server.addr()])
 }
 
@@ -107,11 +108,23 @@ async fn service_records_give_ports_and_the_order_of_their_priorities_and_weight
         service(10, 1, 7000, "a.test"),
     ];
     server.set("_cluster._tcp.shop.test", 10, records);
-    let found = srv(&server).find().await.unwrap();
+    let found = srv_seeds(&server).find().await.unwrap();
     let wanted = ["10.0.0.2:7002", "10.0.0.1:7000", "10.0.0.1:7001", "10.0.0.3:7003"];
     assert_eq!(found.addresses, wanted);
     let again_in = found.again_in.unwrap().as_secs_f64();
     assert!((8.0..=10.0).contains(&again_in), "{again_in}");
+}
+
+#[tokio::test]
+async fn hosts_of_a_service_that_all_can_look_up_are_given_by_name() {
+    let server = server().await;
+    let records = [service(10, 1, 7001, "a.test"), service(5, 1, 7002, "b.test")];
+    server.set("_cluster._tcp.shop.test", 10, records);
+    let resolver = NameServers::these([server.addr()]).resolver("test").unwrap();
+    let (targets, _) = resolver.targets("_cluster._tcp.shop.test.").await.unwrap();
+    let found = Found::new(srv::named(&targets));
+    assert_eq!(found.addresses, ["b.test:7002", "a.test:7001"]);
+    found.check("test").unwrap();
 }
 
 #[tokio::test]
@@ -120,11 +133,11 @@ async fn a_host_of_a_service_that_is_not_known_is_left_out_unless_it_is_the_only
     host(&server, "a.test", "10.0.0.1");
     let name = "_cluster._tcp.shop.test";
     server.set(name, 10, [service(1, 1, 7000, "gone.test"), service(1, 1, 7000, "a.test")]);
-    let found = srv(&server).find().await.unwrap();
+    let found = srv_seeds(&server).find().await.unwrap();
     assert_eq!(found.addresses, ["10.0.0.1:7000"]);
     assert_eq!(found.again_in, Some(LOOK_AGAIN_MIN), "the other may be known soon");
     server.set(name, 10, [service(1, 1, 7000, "gone.test")]);
-    let error = srv(&server).find().await.unwrap_err().to_string();
+    let error = srv_seeds(&server).find().await.unwrap_err().to_string();
     assert!(error.contains("there is no name gone.test. (NXDOMAIN)"), "{error}");
     assert!(error.contains("SRV _cluster._tcp.shop.test.: "), "{error}");
 }

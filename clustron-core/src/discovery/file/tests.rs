@@ -57,6 +57,22 @@ async fn a_file_that_is_gone_or_wrong_leaves_what_was_known_and_is_said() {
     seeds.until_at_once(&["b:1"]).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_a_read_hangs_no_other_is_begun_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seeds");
+    fs::write(&path, "a:1\n").unwrap();
+    let seeds = FileSeeds::new(&path);
+    let hanging = seeds.turn.clone().acquire_owned().await.unwrap();
+    for _ in 0..100 {
+        let error = seeds.clone().find().await.unwrap_err().to_string();
+        assert!(error.contains("seeds: a read that began before has not ended yet"), "{error}");
+    }
+    drop(hanging);
+    let found = futures::future::join_all((0..100).map(|_| seeds.find())).await;
+    assert!(found.iter().all(Result::is_ok), "whoever waits gets its turn");
+}
+
 #[tokio::test]
 async fn what_is_no_file_or_too_large_is_refused_and_not_read() {
     let folder = tempfile::tempdir().unwrap();

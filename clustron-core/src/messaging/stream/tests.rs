@@ -68,9 +68,15 @@ impl Peer {
         let _ = self.writer.flush().await;
     }
 
+    /// The next that it is told, beside that the node is there.
     async fn hears(&mut self) -> Option<(Header, Bytes)> {
-        let frame = self.reader.next().await.ok().flatten()?;
-        Some(envelope::open(frame).unwrap())
+        loop {
+            let frame = self.reader.next().await.ok().flatten()?;
+            let heard = envelope::open(frame).unwrap();
+            if heard.0 != Header::Here {
+                return Some(heard);
+            }
+        }
     }
 }
 
@@ -194,7 +200,7 @@ async fn a_message_of_an_unknown_kind_is_answered_once_a_second() {
 /// Any header with few ids, so that they meet.
 fn any_header() -> impl Strategy<Value = Header> {
     let kinds = prop_oneof![Just(Ask::KIND.to_owned()), Just("test.none".to_owned())];
-    (0..9u8, 0..3u64, kinds, any::<u32>(), any::<u32>()).prop_map(
+    (0..10u8, 0..3u64, kinds, any::<u32>(), any::<u32>()).prop_map(
         |(which, id, kind, items, bytes)| match which {
             0 => Header::Message { kind },
             1 => Header::Request { id, kind },
@@ -204,6 +210,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             5 => Header::Item { id },
             6 => Header::StreamEnd { id, how: StreamEnd::Done },
             7 => Header::Credit { id, items, bytes },
+            8 => Header::Here,
             _ => Header::Cancel { id },
         },
     )

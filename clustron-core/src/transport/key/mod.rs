@@ -86,6 +86,14 @@ impl KeyTransport {
     }
 }
 
+impl KeyTransport {
+    async fn secure(&self, stream: Box<dyn Stream>) -> io::Result<Box<dyn Stream>> {
+        let ring = self.shared.ring.current();
+        let opened = handshake::initiate(stream, ring.calling()).await;
+        Ok(Box::new(opened.map_err(super::greeting::broke)?))
+    }
+}
+
 impl Reload for KeyTransport {
     fn reload(&self) -> Result<bool, SecurityError> {
         self.reload()
@@ -102,13 +110,14 @@ impl Transport for KeyTransport {
     }
 
     fn connect<'a>(&'a self, addr: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
-        async move {
-            let stream = self.shared.inner.connect(addr).await?;
-            let ring = self.shared.ring.current();
-            let opened = handshake::initiate(stream, ring.calling()).await;
-            Ok(Box::new(opened.map_err(super::greeting::broke)?) as Box<dyn Stream>)
-        }
-        .boxed()
+        async move { self.secure(self.shared.inner.connect(addr).await?).await }.boxed()
+    }
+
+    fn connect_patiently<'a>(
+        &'a self,
+        addr: &'a str,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        async move { self.secure(self.shared.inner.connect_patiently(addr).await?).await }.boxed()
     }
 }
 

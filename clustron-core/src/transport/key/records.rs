@@ -26,9 +26,15 @@ pub(super) const HEAD_BYTES: usize = 2;
 /// connection keeps room for one in each direction.
 pub(super) const RECORD_BYTES_MAX: usize = RECORD_PAYLOAD_MAX + TAG_BYTES;
 
-/// How many records a connection carries in each direction. Noise has numbers for 2^64; this is far
-/// below it, 64 TiB at the least, and a number is never used twice: the connection ends instead.
-const RECORDS_MAX: u64 = 1 << 32;
+/// How many records a connection carries in each direction: as many as Noise has numbers for, of
+/// which it keeps the last for itself (revision 34, section 5.1). No number is ever used twice: the
+/// connection ends instead. A record may carry a single byte, so bytes do not come into it; at a
+/// million records a second it takes half a million years.
+///
+/// Nothing has to be given a new key before: with ChaCha20 and Poly1305 the numbers end before the
+/// key is worn out (RFC 8446, section 5.5). A new key (`rekey`, Noise section 11.3) would be for
+/// another purpose, so that who steals the present one cannot read what was sent before.
+const RECORDS_MAX: u64 = u64::MAX;
 
 /// Seals and opens the records of one connection.
 pub(super) struct Records {

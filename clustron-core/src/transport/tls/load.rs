@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::ALPN;
 use super::explain;
-use super::names::{Named, parse};
+use super::names::{Named, peer_name};
 use crate::security::{Content, SecurityError, TlsConfig, read};
 
 const CERTIFICATE: &str = "the certificate";
@@ -60,14 +60,7 @@ pub(super) fn material(
     })?;
     let provider = Arc::new(default_provider());
     let (roots, verifier) = authorities(config, &authority, &provider)?;
-    let name = match &config.peer_name {
-        Some(name) => Some(parse(name).ok_or_else(|| SecurityError::Value {
-            key: "peer_name",
-            value: format!("{name:?}"),
-            reason: "it must be a DNS name, such as orders.internal, or an IP address".to_owned(),
-        })?),
-        None => None,
-    };
+    let name = peer_name(config)?;
     check_own(config, &chain, &*verifier, name.as_ref())?;
     let verifier: Arc<dyn ClientCertVerifier> = match name {
         Some(name) => Arc::new(Named { verifier, name }),

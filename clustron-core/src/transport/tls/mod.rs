@@ -108,6 +108,18 @@ impl Transport for TlsTransport {
         }
         .boxed()
     }
+
+    fn connect_patiently<'a>(
+        &'a self,
+        addr: &'a str,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        async move {
+            let name = names::expected(&self.shared.config, addr)?;
+            let stream = self.shared.inner.connect_patiently(addr).await?;
+            initiate(&self.shared, stream, name).await.map_err(broke)
+        }
+        .boxed()
+    }
 }
 
 struct TlsListener {

@@ -10,12 +10,33 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use crate::security::TlsConfig;
+use crate::security::{SecurityError, TlsConfig};
 
 /// A DNS name or an IP address, with or without brackets.
 pub(super) fn parse(name: &str) -> Option<ServerName<'static>> {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     ServerName::try_from(bare.to_owned()).ok()
+}
+
+impl TlsConfig {
+    /// Checks that [`peer_name`](Self::peer_name) can be in a certificate, if it is set.
+    ///
+    /// # Errors
+    /// [`SecurityError::Value`] if it cannot.
+    pub fn check_peer_name(&self) -> Result<(), SecurityError> {
+        peer_name(self).map(drop)
+    }
+}
+
+/// The one name that all certificates should have, if there is one.
+pub(super) fn peer_name(config: &TlsConfig) -> Result<Option<ServerName<'static>>, SecurityError> {
+    let Some(name) = &config.peer_name else { return Ok(None) };
+    let parsed = parse(name).ok_or_else(|| SecurityError::Value {
+        key: "peer_name",
+        value: format!("{name:?}"),
+        reason: "it must be a DNS name, such as orders.internal, or an IP address".to_owned(),
+    });
+    parsed.map(Some)
 }
 
 /// The name that who calls an address expects there.
