@@ -1,27 +1,31 @@
-//! Cron expressions in the sense of POSIX and Vixie cron, evaluated in UTC.
+//! Cron expressions in the sense of POSIX and Vixie cron: from their text to a [`Calendar`].
 //!
-//! Each field is read here into the set of numbers it names, and written out for the `cron` crate
-//! as plain lists. The crate iterates the calendar; what it understands differently from other
-//! crons (1 is Sunday, day of month and day of week are both required, no 5-field lines) never
-//! reaches it.
+//! An expression names instants of a civil clock, one that hangs on a wall; which instants those
+//! are in a zone is for [`crate::schedule`] to say.
+
+mod calendar;
+mod field;
+mod numbers;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use clustron_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use calendar::Days;
+pub(crate) use calendar::{CALENDAR_END_S, Calendar, DAY_S, YEAR_MAX, YEAR_MIN};
+use field::{Field, HOUR, MINUTE, MONTH, MONTH_DAY, Part, SECOND, WEEK_DAY, YEAR};
+use numbers::Numbers;
+
+use crate::nearest::nearest;
 use crate::schedule::ScheduleError;
 
 /// The longest expression, in bytes.
 pub const CRON_BYTES_MAX: usize = 256;
 
-/// The first second after the last year that an expression can name, 2100.
-const CALENDAR_END_S: i64 = 4_133_980_800;
-
-/// A cron expression in UTC. Two are equal if their text is.
+/// A cron expression. Two are equal if their text is.
 ///
 /// - 5 fields: minute, hour, day of month, month, day of week; due at second 0.
 ///   6 fields: seconds first. 7 fields: year (1970 to 2100) last.
@@ -31,76 +35,117 @@ const CALENDAR_END_S: i64 = 4_133_980_800;
 ///   of the week 0 and 7 are Sunday and ranges may wrap: `FRI-MON`, `6-0`.
 /// - When both day fields are restricted (neither starts with `*` or `?`), a day matches if
 ///   **either** does; otherwise both must.
+/// - `a~b` is one number from a to b that follows from the name of the job, always the same; `~`
+///   is one of all, in the day of the month of 1 to 28, which every month has. `a~b/n` and `~/n`
+///   are every n from such a beginning. So jobs are spread that would else start together; see
+///   [`CronExpr::spread_for`]. The notation is OpenBSD's.
 /// - `@yearly` = `@annually`, `@monthly`, `@weekly` (Sunday), `@daily` = `@midnight`, `@hourly`.
+///
+/// ```
+/// use clustron_scheduler::CronExpr;
+///
+/// let error = "0 25 * * *".parse::<CronExpr>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "cron expression \"0 25 * * *\", hour at column 3: \"25\" is out of range; allowed: 0-23",
+/// );
+/// assert_eq!(error.marked().as_deref(), Some("0 25 * * *\n  ^^"));
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CronExpr {
     text: String,
-    /// One, or two of which the earlier instant counts: see the rule of the two day fields.
-    calendars: Arc<[cron::Schedule]>,
+    calendar: Arc<Calendar>,
 }
 
 impl CronExpr {
     /// Reads an expression.
     ///
     /// # Errors
-    /// Names the field, the value and what is allowed.
+    /// Names the field, the place, the value and what is allowed.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
+        // The macros name no number, so the job's name does not matter here.
+        Self::parse_for(text, "")
+    }
+
+    fn parse_for(text: &str, job: &str) -> Result<Self, ScheduleError> {
         let text = text.trim();
         if text.len() > CRON_BYTES_MAX {
             return Err(ScheduleError::TooLong { bytes: text.len(), max: CRON_BYTES_MAX });
         }
-        let fields: Vec<&str> = expand_macro(text)?.split_whitespace().collect();
-        let (second, five, year) = match fields.as_slice() {
-            [] => return Err(ScheduleError::Empty),
-            five @ [_, _, _, _, _] => ("0", five, "*"),
-            [second, five @ ..] if five.len() == 5 => (*second, five, "*"),
-            [second, five @ .., year] if five.len() == 5 => (*second, five, *year),
-            _ => {
-                let count = fields.len();
-                return Err(ScheduleError::FieldCount { text: text.to_owned(), count });
-            }
-        };
-        let second = SECOND.list(second)?;
-        let minute = MINUTE.list(five[0])?;
-        let hour = HOUR.list(five[1])?;
-        let month_day = MONTH_DAY.list(five[2])?;
-        let month = MONTH.list(five[3])?;
-        let week_day = WEEK_DAY.list(five[4])?;
-        let year = YEAR.list(year)?;
-
-        let calendar = |month_day: &str, week_day: &str| {
-            let line = format!("{second} {minute} {hour} {month_day} {month} {week_day} {year}");
-            cron::Schedule::from_str(&line).map_err(|error| ScheduleError::Refused {
-                text: text.to_owned(),
-                reason: error.to_string(),
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let fields = Fields::of(&text)?;
+        let read = |field: &Field, part: Part<'_>| {
+            field.read(part, job).map_err(|problem| ScheduleError::Field {
+                at: problem.at,
+                expr: text.clone(),
+                field: field.name,
+                problem: problem.problem,
+                allowed: field.allowed,
+                nearest: problem.nearest,
             })
         };
-        let calendars = if is_restricted(five[2]) && is_restricted(five[4]) {
-            vec![calendar(&month_day, "*")?, calendar("*", &week_day)?]
-        } else {
-            vec![calendar(&month_day, &week_day)?]
-        };
-        Ok(Self { text: text.to_owned(), calendars: calendars.into() })
+        let [second, minute, hour, month_day, month, week_day, year] = fields.parts;
+        let calendar = Calendar::new(
+            read(&SECOND, second)?,
+            read(&MINUTE, minute)?,
+            read(&HOUR, hour)?,
+            &Days {
+                of_month: read(&MONTH_DAY, month_day)?,
+                of_week: read(&WEEK_DAY, week_day)?,
+                either: is_restricted(month_day) && is_restricted(week_day),
+            },
+            read(&MONTH, month)?,
+            read(&YEAR, year)?,
+        );
+        Ok(Self { calendar: calendar.into(), text })
     }
 
-    /// The expression as it was given, without blanks around it.
+    /// The expression in which each `~` is replaced by the number that a job of this name has, so
+    /// that it shows what is due. Without `~` it stays as it is. An expression with `~` that was
+    /// not treated so stands for a job without a name.
+    #[must_use]
+    pub fn spread_for(&self, job: &str) -> Self {
+        let Ok(fields) = Fields::of(&self.text) else { return self.clone() };
+        if !self.is_spread() {
+            return self.clone();
+        }
+        let parts = fields.written().map(|(field, part)| field.spread_out(part, job));
+        let text = parts.collect::<Vec<_>>().join(" ");
+        // A list of many short `~` may grow too long with numbers in their place.
+        Self::parse(&text).unwrap_or_else(|_too_long| self.clone())
+    }
+
+    /// Whether a `~` is in it.
+    pub fn is_spread(&self) -> bool {
+        self.text.contains('~')
+    }
+
+    /// The expression as it was given, with single blanks.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first instant strictly after `t`; `None` if there is none until the end of 2100.
+    /// The first instant strictly after `t` in UTC; `None` if there is none until the end of 2100.
+    /// [`crate::Schedule`] has zones.
     pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
-        // Rounded down: a matching second that has already begun is not after `t`. Expressions name
-        // no year before 1970, and the crate reads a negative year as a huge one.
-        let second = t.unix_ms().div_euclid(1_000).max(-1);
-        if second >= CALENDAR_END_S {
-            return None;
+        // Rounded down: a second that has already begun is not after `t`.
+        let next = self.calendar.next(t.unix_ms().div_euclid(1_000))?;
+        Some(Timestamp::from_unix_ms(next * 1_000))
+    }
+
+    /// The civil seconds that it names.
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// The civil seconds that lie in what it names: if it gives no seconds, whole minutes.
+    pub(crate) fn covered(&self) -> Calendar {
+        let mut calendar = Calendar::clone(&self.calendar);
+        if Fields::of(&self.text).is_ok_and(|fields| fields.count == 5) {
+            calendar.seconds = Numbers::all(0, 59);
         }
-        let after: DateTime<Utc> = DateTime::from_timestamp(second, 0)?;
-        let earliest =
-            self.calendars.iter().filter_map(|calendar| calendar.after(&after).next()).min()?;
-        Some(Timestamp::from_unix_ms(earliest.timestamp_millis())).filter(|next| *next > t)
+        calendar
     }
 }
 
@@ -146,166 +191,71 @@ impl From<CronExpr> for String {
     }
 }
 
+/// An expression's seven fields, those that it leaves out among them.
+struct Fields<'a> {
+    parts: [Part<'a>; 7],
+    /// How many were written.
+    count: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a text with single blanks.
+    fn of(text: &'a str) -> Result<Self, ScheduleError> {
+        const NOUGHT: Part<'static> = Part::of("0");
+        const STAR: Part<'static> = Part::of("*");
+        let text = expand_macro(text)?;
+        if text.is_empty() {
+            return Err(ScheduleError::Empty);
+        }
+        let fields: Vec<Part<'a>> = Part::of(text).all_between(' ').collect();
+        let parts = match *fields.as_slice() {
+            [minute, hour, month_day, month, week_day] => {
+                [NOUGHT, minute, hour, month_day, month, week_day, STAR]
+            }
+            [second, minute, hour, month_day, month, week_day] => {
+                [second, minute, hour, month_day, month, week_day, STAR]
+            }
+            [second, minute, hour, month_day, month, week_day, year] => {
+                [second, minute, hour, month_day, month, week_day, year]
+            }
+            ref fields => {
+                let count = fields.len();
+                return Err(ScheduleError::FieldCount { text: text.to_owned(), count });
+            }
+        };
+        Ok(Self { parts, count: fields.len() })
+    }
+
+    /// The fields that were written, in order.
+    fn written(&self) -> impl Iterator<Item = (&'static Field, Part<'a>)> {
+        const ALL: [&Field; 7] = [&SECOND, &MINUTE, &HOUR, &MONTH_DAY, &MONTH, &WEEK_DAY, &YEAR];
+        ALL.into_iter().zip(self.parts).skip(usize::from(self.count == 5)).take(self.count)
+    }
+}
+
 fn expand_macro(text: &str) -> Result<&str, ScheduleError> {
+    const MACROS: [(&str, &str); 7] = [
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+        ("@monthly", "0 0 1 * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@hourly", "0 * * * *"),
+    ];
     if !text.starts_with('@') {
         return Ok(text);
     }
-    match text.to_ascii_lowercase().as_str() {
-        "@yearly" | "@annually" => Ok("0 0 1 1 *"),
-        "@monthly" => Ok("0 0 1 * *"),
-        "@weekly" => Ok("0 0 * * 0"),
-        "@daily" | "@midnight" => Ok("0 0 * * *"),
-        "@hourly" => Ok("0 * * * *"),
-        _ => Err(ScheduleError::UnknownMacro { text: text.to_owned() }),
-    }
+    let found = MACROS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, fields)| *fields).ok_or_else(|| {
+        let meant = nearest(text, MACROS.map(|(name, _)| name));
+        ScheduleError::UnknownMacro { text: text.to_owned(), nearest: meant.map(str::to_owned) }
+    })
 }
 
 /// Vixie's rule looks at the first character only: `*/2` does not restrict.
-fn is_restricted(field: &str) -> bool {
-    !field.starts_with(['*', '?'])
-}
-
-/// What one field may hold.
-struct Field {
-    name: &'static str,
-    min: u32,
-    max: u32,
-    /// The names for `min`, `min + 1`, … in full; the first three letters do as well.
-    names: &'static [&'static str],
-    allowed: &'static str,
-    /// Whether 7 means 0 and ranges wrap.
-    is_week: bool,
-    /// Whether `?` means `*`.
-    is_day: bool,
-}
-
-const PLAIN: Field =
-    Field { name: "", min: 0, max: 59, names: &[], allowed: "", is_week: false, is_day: false };
-const SECOND: Field = Field { name: "second", allowed: "0-59", ..PLAIN };
-const MINUTE: Field = Field { name: "minute", allowed: "0-59", ..PLAIN };
-const HOUR: Field = Field { name: "hour", max: 23, allowed: "0-23", ..PLAIN };
-const MONTH_DAY: Field =
-    Field { name: "day of month", min: 1, max: 31, allowed: "1-31", is_day: true, ..PLAIN };
-const MONTH: Field = Field {
-    name: "month",
-    min: 1,
-    max: 12,
-    names: &[
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ],
-    allowed: "1-12 or JAN-DEC",
-    ..PLAIN
-};
-const WEEK_DAY: Field = Field {
-    name: "day of week",
-    max: 7,
-    names: &["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"],
-    allowed: "0-7 (0 and 7 are Sunday) or SUN-SAT",
-    is_week: true,
-    is_day: true,
-    ..PLAIN
-};
-const YEAR: Field = Field { name: "year", min: 1970, max: 2100, allowed: "1970-2100", ..PLAIN };
-
-impl Field {
-    /// The field as the `cron` crate wants it: `*`, or every number that it names.
-    fn list(&self, text: &str) -> Result<String, ScheduleError> {
-        let mut named = std::collections::BTreeSet::new();
-        for item in text.split(',') {
-            self.add(item, &mut named)?;
-        }
-        // Seven days a week, numbered 1 to 7 there.
-        let (all, shift) = if self.is_week { (7, 1) } else { (self.max - self.min + 1, 0) };
-        if named.len() == all as usize {
-            return Ok("*".to_owned());
-        }
-        let numbers: Vec<String> = named.iter().map(|n| (n + shift).to_string()).collect();
-        Ok(numbers.join(","))
-    }
-
-    fn add(
-        &self,
-        item: &str,
-        named: &mut std::collections::BTreeSet<u32>,
-    ) -> Result<(), ScheduleError> {
-        let (base, step) = match item.split_once('/') {
-            Some((base, step)) => (base, Some(self.step(step)?)),
-            None => (item, None),
-        };
-        let last = if self.is_week { 6 } else { self.max };
-        let (first, last) = match base.split_once('-') {
-            _ if base == "*" || (base == "?" && self.is_day) => (self.min, last),
-            Some((first, last)) => self.range(base, self.value(first)?, self.value(last)?)?,
-            None => {
-                let value = self.value(base)?;
-                let value = if self.is_week { value % 7 } else { value };
-                (value, if step.is_some() { last } else { value })
-            }
-        };
-        let step = step.unwrap_or(1);
-        named.extend(
-            (first..=last).step_by(step as usize).map(|n| if self.is_week { n % 7 } else { n }),
-        );
-        Ok(())
-    }
-
-    /// A range as numbers that rise: `FRI-MON` becomes 5 to 8, each taken modulo 7 later.
-    fn range(&self, text: &str, first: u32, last: u32) -> Result<(u32, u32), ScheduleError> {
-        if first <= last {
-            Ok((first, last))
-        } else if self.is_week {
-            let first = first % 7;
-            Ok((first, if last < first { last + 7 } else { last }))
-        } else {
-            Err(self.error(text, "is a range that ends before it starts"))
-        }
-    }
-
-    fn value(&self, text: &str) -> Result<u32, ScheduleError> {
-        if text.is_empty() {
-            return Err(self.error(text, "is an empty value"));
-        }
-        if text.bytes().all(|b| b.is_ascii_digit()) {
-            return text
-                .parse()
-                .ok()
-                .filter(|n| (self.min..=self.max).contains(n))
-                .ok_or_else(|| self.error(text, "is out of range"));
-        }
-        let name = text.to_ascii_lowercase();
-        self.names
-            .iter()
-            .position(|full| *full == name || (name.len() == 3 && full.starts_with(&name)))
-            .and_then(|position| u32::try_from(position).ok())
-            .map(|position| position + self.min)
-            .ok_or_else(|| self.error(text, "is not a number or name of this field"))
-    }
-
-    fn step(&self, text: &str) -> Result<u32, ScheduleError> {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        match text.parse() {
-            Ok(0) => Err(self.error(text, "is a step of zero")),
-            // A step beyond the field fires once per round, which is never what was meant.
-            Ok(step) if digits && step <= self.max => Ok(step),
-            _ => Err(self.error(text, "is not a step of this field")),
-        }
-    }
-
-    fn error(&self, value: &str, problem: &'static str) -> ScheduleError {
-        let (field, allowed) = (self.name, self.allowed);
-        ScheduleError::Field { field, value: value.to_owned(), problem, allowed }
-    }
+fn is_restricted(field: Part<'_>) -> bool {
+    !field.text.starts_with(['*', '?'])
 }
 
 #[cfg(test)]

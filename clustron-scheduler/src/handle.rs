@@ -25,7 +25,7 @@ pub struct JobStatus {
     pub since: Timestamp,
     /// Every tick up to here has been claimed.
     pub cursor: Timestamp,
-    /// When it is due next.
+    /// When it is due next, with the jitter of its schedule, by this node's tables of time zones.
     pub next_due: Option<Timestamp>,
     /// What became of its ticks since it was first defined.
     pub counters: Counters,

@@ -140,11 +140,12 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// A job with the default policies.
+    /// A job with the default policies. Each `~` of its schedule becomes the number that the job's
+    /// name gives.
     pub fn new(name: JobName, schedule: Schedule) -> Self {
         Self {
+            schedule: schedule.spread_for(&name),
             name,
-            schedule,
             overlap: Overlap::default(),
             misfire: Misfire::default(),
             grace_ms: 1_000,
@@ -186,6 +187,7 @@ impl JobSpec {
     /// [`JobError`] names the number, its value and what is allowed.
     pub fn check(&self) -> Result<(), JobError> {
         self.schedule.check()?;
+        self.schedule.check_spread()?;
         in_range("history", self.history.into(), 1, HISTORY_MAX.into())?;
         in_range("grace_ms", self.grace_ms, 0, GRACE_MS_MAX)?;
         if let Overlap::BufferAll { max } | Overlap::Allow { max } = self.overlap {

@@ -9,7 +9,7 @@ use crate::firing::{
     ERROR_BYTES_MAX, Firing, LateResult, MissReason, Outcome, SkipReason, bounded,
 };
 use crate::job::{JobSpec, Overlap};
-use crate::message::{Rejection, Reply, Run, RunResult, Start};
+use crate::message::{Rejection, Reply, Run, RunResult, Seen, Start};
 
 /// One job: what it is, how far it has come, and what became of its ticks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub struct Job {
     since: Timestamp,
     /// Every tick up to here is claimed or missed, and none after it. It never falls.
     cursor: Timestamp,
+    /// How many ticks were opened under this schedule: those that count for how often it is to run.
+    runs: u64,
     open: BTreeMap<Timestamp, Firing>,
     /// In the order of closing, oldest first.
     history: VecDeque<Firing>,
@@ -58,6 +60,7 @@ impl Job {
             generation,
             since: cursor,
             cursor,
+            runs: 0,
             open: BTreeMap::new(),
             history: VecDeque::new(),
             history_bytes: 0,
@@ -65,17 +68,26 @@ impl Job {
         }
     }
 
-    /// Changes the job. Ticks of the present schedule that are due by `at` must be claimed first:
-    /// dropping them would lose them, and firing the new schedule from the old cursor would invent
-    /// ticks of a time when it was not in force. Open ticks run on to their outcome.
+    /// Changes the job, if it is as the leader saw it. The leader has claimed the ticks of the
+    /// present schedule that are due by `at`: dropping them would lose them, and firing the new
+    /// schedule from the old cursor would invent ticks of a time when it was not in force. Open
+    /// ticks run on to their outcome.
     pub(crate) fn redefine(
         &mut self,
         spec: JobSpec,
         generation: u64,
         at: Timestamp,
+        seen: Option<Seen>,
     ) -> Result<(), Rejection> {
-        if let Some(next) = self.next_due().filter(|next| *next <= at) {
-            return Err(Rejection::TicksDue { next });
+        match seen {
+            Some(seen) if seen == self.seen() => {}
+            Some(seen) if seen.generation == self.generation => {
+                return Err(Rejection::CursorMoved { cursor: self.cursor });
+            }
+            _ => return Err(Rejection::StaleGeneration { current: self.generation }),
+        }
+        if spec.schedule != self.spec.schedule {
+            self.runs = 0;
         }
         self.spec = spec;
         self.generation = generation;
@@ -112,6 +124,7 @@ impl Job {
             _ => Start::Waiting,
         };
         self.counters.open += 1;
+        self.runs += 1;
         self.open.insert(firing.scheduled, firing);
         Ok(Reply::Claimed { token, start })
     }
@@ -236,9 +249,32 @@ impl Job {
         self.counters
     }
 
-    /// The next tick to claim; `None` if the schedule has ended.
+    /// The next tick to claim; `None` if the schedule has ended, or the job has run as often as it
+    /// is to.
+    ///
+    /// Computed with this node's clock changes ([`crate::Zone::tables`]): of all nodes the leader's
+    /// answer counts.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        match self.runs_left() {
+            Some(0) => None,
+            _ => self.spec.schedule.next_after(self.cursor),
+        }
+    }
+
+    /// When the next tick is to be claimed: its instant, and the jitter of the schedule.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.spec.schedule.next_after(self.cursor)
+        self.next_tick().map(|tick| self.spec.schedule.due_at(&self.spec.name, tick))
+    }
+
+    /// How often the job still runs under this schedule; `None` if it has no limit. Ticks that were
+    /// missed or skipped do not count.
+    pub fn runs_left(&self) -> Option<u64> {
+        self.spec.schedule.times_max().map(|times| times.saturating_sub(self.runs))
+    }
+
+    /// How far the job is.
+    pub fn seen(&self) -> Seen {
+        Seen { generation: self.generation, cursor: self.cursor }
     }
 
     /// The ticks that wait or run, in the order of their instants.
@@ -308,6 +344,8 @@ impl Job {
             Err(Rejection::CursorMoved { cursor: self.cursor })
         } else if next <= self.cursor {
             Err(Rejection::BadRange)
+        } else if self.runs_left() == Some(0) {
+            Err(Rejection::TimesUp { times: self.runs })
         } else {
             Ok(())
         }

@@ -147,17 +147,21 @@ impl Leader {
             |state: &SchedulerState| state.job(&spec.name).is_some_and(|job| job.spec() == spec);
         while !self.state.read_local(known) {
             let at = self.clock.now();
-            while !self.planner.is_settled(&spec.name, at) {
+            let seen = loop {
                 self.follow_view();
-                let commands =
-                    self.state.read_local(|s| self.planner.due(s, at, &mut self.workers));
-                if commands.is_empty() {
-                    break;
+                let (planner, workers) = (&self.planner, &mut self.workers);
+                match self.state.read_local(|s| planner.settle(s, &spec.name, at, workers)) {
+                    Ok(seen) => break seen,
+                    Err(commands) => self.propose_all(commands).await?,
                 }
-                self.propose_all(commands).await?;
-            }
-            match self.propose(Command::Define { spec: spec.clone(), at }).await? {
-                Reply::Rejected(Rejection::TicksDue { .. }) => {}
+            };
+            match self.propose(Command::Define { spec: spec.clone(), at, seen }).await? {
+                // Somebody's command came in between: once more.
+                Reply::Rejected(
+                    Rejection::CursorMoved { .. }
+                    | Rejection::StaleGeneration { .. }
+                    | Rejection::UnknownJob,
+                ) => {}
                 Reply::Rejected(why) => {
                     tracing::error!(job = %spec.name, %why, "a job cannot be defined");
                     return Ok(());

@@ -41,10 +41,14 @@
 //! * A result with an older token is recorded and has no effect.
 //! * A clock that is set back never makes a tick fire again. Intervals align to the Unix epoch, so
 //!   that a change of leader shifts no phase.
+//! * In a time zone, a moment that the clocks leave out is due after the gap, and one that they
+//!   show twice is due once, unless the [`Schedule`] says otherwise.
 //!
 //! # Limits
 //!
-//! * Cron lines are in UTC. A tick is a whole millisecond.
+//! * A tick is a whole millisecond. Cron expressions name seconds, until the end of 2100.
+//! * When the clocks of a time zone change is known as of the build ([`Zone::tables`]). Of several
+//!   builds in one cluster the leader's counts.
 //! * The leader believes its clock: one that jumps ahead makes due, and takes, the ticks that it
 //!   jumps over. Keep clocks disciplined.
 //! * A run has no time limit of its own, and a job that leaves the code stays in the cluster's
@@ -62,7 +66,9 @@ mod job_state;
 mod leader;
 mod message;
 mod metrics;
+mod nearest;
 mod planner;
+mod preview;
 mod schedule;
 mod scheduler;
 mod state;
@@ -85,8 +91,11 @@ pub use job::{
     Misfire, OPEN_TICKS_MAX, Overlap,
 };
 pub use job_state::{Counters, Job};
-pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Start};
-pub use schedule::{INTERVAL_MS_MAX, Schedule, ScheduleError};
+pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Seen, Start};
+pub use schedule::{
+    DstGap, DstOverlap, EXCLUDED_MAX, EXCLUSIONS_MAX, Exclusion, INTERVAL_MS_MAX, JITTER_MS_MAX,
+    NoTick, RULES_MAX, Rule, SCHEDULE_BYTES_MAX, Schedule, ScheduleError, Zone,
+};
 pub use scheduler::Scheduler;
 pub use state::{HISTORY_BYTES_MAX, JOBS_MAX, SchedulerState};
 pub use workers::RUNNING_MAX_DEFAULT;

@@ -20,6 +20,11 @@ pub enum Command {
         spec: JobSpec,
         /// The leader's clock: ticks strictly after it are due.
         at: Timestamp,
+        /// The job as the leader saw it; `None` if there was none. By its schedule no tick lies
+        /// between the cursor and `at`: dropping one would lose it. That is for the leader to see
+        /// to, and never asked where commands are applied, where nodes may have different tables
+        /// of time zones.
+        seen: Option<Seen>,
     },
     /// Takes one due tick.
     Claim {
@@ -101,6 +106,15 @@ impl Command {
             | Self::Finish { job, .. } => job,
         }
     }
+}
+
+/// How far a job was when a leader computed something from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its generation.
+    pub generation: u64,
+    /// Its cursor.
+    pub cursor: Timestamp,
 }
 
 /// How an attempt ended.
@@ -212,12 +226,11 @@ pub enum Rejection {
     /// No attempt at this tick ever had this token. A defect of the sender.
     #[error("this token was never granted for the tick")]
     NeverGranted,
-    /// The job cannot be changed while ticks of its present schedule are due and unclaimed: they
-    /// would be lost. The leader claims them and tries again with the same instant.
-    #[error("a tick of the present schedule is due at {next}; claim it first")]
-    TicksDue {
-        /// The earliest of them.
-        next: Timestamp,
+    /// The job has run as often as its schedule says. Nobody need act.
+    #[error("the job has run {times} times, which is how often it is to run")]
+    TimesUp {
+        /// How often it has run and is to run.
+        times: u64,
     },
     /// A number of the job is out of range. Correct it.
     #[error("{reason}")]

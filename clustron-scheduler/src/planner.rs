@@ -9,7 +9,7 @@ use clustron_core::{FencingToken, Timestamp};
 use crate::firing::Firing;
 use crate::job::{JobName, Overlap};
 use crate::job_state::Job;
-use crate::message::{Command, Run};
+use crate::message::{Command, Run, Seen};
 use crate::state::SchedulerState;
 use crate::workers::Workers;
 use backlog::Backlog;
@@ -17,8 +17,9 @@ use backlog::Backlog;
 /// The most commands that one call of [`Planner::due`] or [`Planner::repairs`] returns.
 pub(crate) const BATCH_MAX: usize = 256;
 
-/// How many cron instants one job's backlog is searched for in one call of [`Planner::due`]; more
-/// of it is left for the next call. Larger than [`crate::CATCH_UP_MAX`], so that each call gets on.
+/// How many instants or days one job's backlog is searched for in one call of [`Planner::due`];
+/// more of it is left for the next call. Larger than [`crate::CATCH_UP_MAX`], so that each call
+/// gets on.
 pub(crate) const SCAN_MAX: usize = 20_000;
 
 /// The leader's agenda: when each job is due next, and which jobs have open ticks. Its calls cost
@@ -32,8 +33,8 @@ pub(crate) const SCAN_MAX: usize = 20_000;
 ///    job that an applied command names, whoever proposed it;
 /// 4. begins again; at once if `due` returned anything, since a batch is bounded.
 ///
-/// A changed job is accepted only once its old ticks are taken: with one and the same `now` the
-/// leader calls `due` until [`Planner::is_settled`], and then proposes the change with that `now`.
+/// A job is changed only once its old ticks are taken: with one and the same `now` the leader calls
+/// [`Planner::settle`] until nothing is left to take, and then proposes the change with that `now`.
 ///
 /// The planner believes `now`. A clock that jumped ahead must be stopped before it gets here: the
 /// ticks that it makes due are taken, and none of them comes again when the clock is put right.
@@ -102,10 +103,27 @@ impl Planner {
         self.agenda.first().map(|(at, _)| *at)
     }
 
-    /// Whether no tick of the job is due and unclaimed at `at`, so that a change of the job with
-    /// this instant is accepted. True for a job that is not there.
-    pub(crate) fn is_settled(&self, name: &JobName, at: Timestamp) -> bool {
-        self.due_at.get(name).is_none_or(|due| *due > at)
+    /// How far the job is if all its ticks until `at` are taken, so that a change of it with this
+    /// instant loses none; `None` for a job that is not there.
+    ///
+    /// # Errors
+    /// At least one command, to be applied first. A change does not wait for jitter.
+    pub(crate) fn settle(
+        &self,
+        state: &SchedulerState,
+        name: &JobName,
+        at: Timestamp,
+        workers: &mut Workers,
+    ) -> Result<Option<Seen>, Vec<Command>> {
+        let Some(job) = state.job(name) else { return Ok(None) };
+        if job.next_tick().is_none_or(|next| next > at) {
+            return Ok(Some(job.seen()));
+        }
+        workers.refresh(state.running());
+        let mut commands = Vec::new();
+        take(job, at, Wait::No, workers, &mut commands);
+        commands.truncate(BATCH_MAX);
+        Err(commands)
     }
 
     /// The commands for what is due at `now`, the job that is due longest first, each job's in the
@@ -123,14 +141,7 @@ impl Planner {
         let mut steps = 0;
         let due = self.agenda.iter().take_while(|(at, _)| *at <= now);
         for job in due.filter_map(|(_, name)| state.job(name)) {
-            let backlog = Backlog::of(job.spec(), job.cursor(), now);
-            steps += backlog.steps;
-            let settled = backlog.complete;
-            let cursor = backlog.cursor;
-            commands.extend(backlog.misses(job, now));
-            if settled {
-                claim_due(job, cursor, now, workers, &mut commands);
-            }
+            steps += take(job, now, Wait::ForJitter, workers, &mut commands);
             if commands.len() >= BATCH_MAX || steps >= SCAN_MAX {
                 break;
             }
@@ -204,19 +215,55 @@ impl Planner {
     }
 }
 
-/// Claims every tick in `(cursor, now]`, as far as the batch has room.
+/// Whether a tick whose instant has come waits for its jitter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    ForJitter,
+    No,
+}
+
+/// Gives up what is too late of a job and claims the rest, until `now`. Says how many instants were
+/// looked at.
+fn take(
+    job: &Job,
+    now: Timestamp,
+    wait: Wait,
+    workers: &mut Workers,
+    commands: &mut Vec<Command>,
+) -> usize {
+    let backlog = Backlog::of(job.spec(), job.cursor(), now);
+    let (complete, cursor, steps) = (backlog.complete, backlog.cursor, backlog.steps);
+    commands.extend(backlog.misses(job, now));
+    if complete {
+        claim_due(job, cursor, now, wait, workers, commands);
+    }
+    steps
+}
+
+/// Claims every tick in `(cursor, now]`, as far as the batch has room and the job is to run.
 fn claim_due(
     job: &Job,
     mut cursor: Timestamp,
     now: Timestamp,
+    wait: Wait,
     workers: &mut Workers,
     commands: &mut Vec<Command>,
 ) {
     let spec = job.spec();
     let mut open = job.open().len();
-    while commands.len() < BATCH_MAX
-        && let Some(scheduled) = spec.schedule.next_after(cursor).filter(|next| *next <= now)
+    // A tick that is skipped does not count: then the next call claims another.
+    let mut left = job.runs_left().unwrap_or(u64::MAX);
+    let due_at = |tick| match wait {
+        Wait::ForJitter => spec.schedule.due_at(&spec.name, tick),
+        Wait::No => tick,
+    };
+    // A tick whose jitter is short waits for those before it: they are claimed in order.
+    while left > 0
+        && commands.len() < BATCH_MAX
+        && let Some(scheduled) =
+            spec.schedule.next_after(cursor).filter(|next| due_at(*next) <= now)
     {
+        left -= 1;
         // No worker is booked for a tick that the overlap rule will not let start now.
         let open_max = if let Overlap::Allow { max } = spec.overlap { max as usize } else { 1 };
         let worker = if open < open_max { workers.pick(&spec.name) } else { None };

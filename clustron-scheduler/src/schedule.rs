@@ -1,50 +1,122 @@
-//! When a job is due: a cron expression or a fixed interval, as a value that two nodes agree on.
+//! When a job is due: a value that people can read, and that every node reads alike.
+//!
+//! A schedule is like a row of alarm clocks beside a calendar with crossed-out days. Each rule is a
+//! clock; whatever any of them rings for is a tick, unless the calendar has it crossed out.
+//!
+//! Nodes send each other a schedule as its text ([`Schedule`] shows it, and reads it back), never
+//! what was computed from it: which tables of time zones a build has is nobody else's matter. Only
+//! the leader computes ticks.
 
-use std::fmt;
+mod clock_change;
+mod count;
+mod error;
+mod exclusion;
+mod rule;
+mod search;
+pub(crate) mod spread;
+mod text;
+mod zone;
+
 use std::time::Duration;
 
 use clustron_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cron::CronExpr;
+pub use clock_change::{DstGap, DstOverlap};
+pub use error::ScheduleError;
+pub use exclusion::Exclusion;
+pub use rule::Rule;
+pub use search::{EXCLUDED_MAX, NoTick};
+pub use zone::Zone;
+
+use crate::job::JobName;
 
 /// The longest interval and the longest phase, in milliseconds: 366 days.
 pub const INTERVAL_MS_MAX: u64 = 366 * 24 * 3_600_000;
+/// The longest jitter, in milliseconds: one day.
+pub const JITTER_MS_MAX: u64 = 24 * 3_600_000;
+/// The most rules of a schedule.
+pub const RULES_MAX: usize = 16;
+/// The most exclusions of a schedule; a list of dates is one.
+pub const EXCLUSIONS_MAX: usize = 16;
+/// The longest schedule as text, in bytes.
+pub const SCHEDULE_BYTES_MAX: usize = 1_024;
+
+/// What RFC 3339 can write: the years 0 to 9999.
+const SHOWN_MS: std::ops::Range<i64> = -62_167_219_200_000..253_402_300_800_000;
 
 /// When a job is due. Every instant is UTC and a whole millisecond.
 ///
+/// It has one rule or several: cron expressions, each in a time zone, intervals aligned to the Unix
+/// epoch, single instants. An instant that several rules name is one tick. All else is for the
+/// whole: what is left out ([`Schedule::excluding`]), start and end, jitter, and how often the job
+/// is to run.
+///
 /// ```
 /// use clustron_core::Timestamp;
-/// use clustron_scheduler::Schedule;
+/// use clustron_scheduler::{DstOverlap, Exclusion, Schedule};
 ///
-/// let nightly = Schedule::cron("30 2 * * *")?;
-/// let due = nightly.next_after(Timestamp::from_unix_ms(0));
-/// assert_eq!(due.map(|t| t.to_string()), Some("1970-01-01T02:30:00.000Z".to_owned()));
-/// # Ok::<(), clustron_scheduler::ScheduleError>(())
+/// let report = Schedule::cron("30 2 * * MON-FRI")?
+///     .zone("Europe/Berlin")?
+///     .or(Schedule::cron("0 12 1 * *")?.zone("Asia/Tokyo")?)
+///     .excluding(Exclusion::dates("2026-12-24..2026-12-26")?)
+///     .jitter(std::time::Duration::from_secs(30));
+/// report.check()?;
+///
+/// // It shows as text that reads back as the same schedule.
+/// let text = report.to_string();
+/// assert_eq!(
+///     text,
+///     "cron \"30 2 * * MON-FRI\" in Europe/Berlin; cron \"0 12 1 * *\" in Asia/Tokyo; \
+///      except dates 2026-12-24..2026-12-26; jitter 30s",
+/// );
+/// assert_eq!(text.parse(), Ok(report.clone()));
+///
+/// // And people look at its next instants before they trust it.
+/// let start: Timestamp = "2026-12-23T00:00:00Z".parse()?;
+/// let next: Vec<String> = report.after(start).take(3).map(|t| t.to_string()).collect();
+/// assert_eq!(
+///     next,
+///     ["2026-12-23T01:30:00.000Z", "2026-12-28T01:30:00.000Z", "2026-12-29T01:30:00.000Z"],
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Daylight saving
+///
+/// An expression that names hours means moments of the day, and each is wanted once: what the
+/// clocks leave out when they are put forward is due at the first instant after the gap, together
+/// as one tick, and what they show twice when they are put back is due the first time.
+/// [`Schedule::dst_gap`] and [`Schedule::dst_overlap`] choose otherwise. An expression whose hour
+/// field names every hour is a rhythm and follows the clocks as they go: `*/15 * * * *` in any
+/// zone is due every quarter of an hour, also through the hour that comes twice, and the two
+/// choices do not matter to it. Intervals know no zones.
+///
+/// # Which tables
+///
+/// A zone's name travels, and each node looks it up in the tables of its build ([`Zone::tables`]).
+/// Only the leader computes ticks, and what it claimed is in the log: nodes with different tables
+/// agree about every tick, past and present. While a cluster is being updated, ticks still to come
+/// may be computed by older or newer tables, as the leadership goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Schedule {
-    /// The civil instants, in UTC, that a cron expression names.
-    Cron(CronExpr),
-    /// Every `interval_ms`, aligned to the Unix epoch, so that neither a failover nor a restart
-    /// moves the phase: the instants are `phase_ms + k * interval_ms` for every whole `k`.
-    Every {
-        /// The distance between two instants, in milliseconds: 1 ms to 366 days.
-        interval_ms: u64,
-        /// How long after the aligned instant the job is due, in milliseconds, less than
-        /// `interval_ms`. Spreads jobs of one interval.
-        phase_ms: u64,
-    },
+#[serde(try_from = "String", into = "String")]
+pub struct Schedule {
+    rules: Vec<Rule>,
+    exclusions: Vec<Exclusion>,
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    jitter_ms: u64,
+    times: Option<u64>,
 }
 
 impl Schedule {
-    /// A schedule in cron notation and UTC; see [`CronExpr`] for what is understood.
+    /// A schedule in cron notation, in UTC unless [`Schedule::zone`] says otherwise; see
+    /// [`crate::CronExpr`] for what is understood.
     ///
     /// # Errors
-    /// Names the field, the value and what is allowed.
+    /// Names the field, the place, the value and what is allowed.
     pub fn cron(text: &str) -> Result<Self, ScheduleError> {
-        CronExpr::parse(text).map(Self::Cron)
+        Rule::cron(text).map(Self::of)
     }
 
     /// A schedule of fixed intervals aligned to the Unix epoch.
@@ -60,297 +132,232 @@ impl Schedule {
     /// # Errors
     /// Also if `phase` is not in whole milliseconds or not shorter than `interval`.
     pub fn every_with_phase(interval: Duration, phase: Duration) -> Result<Self, ScheduleError> {
-        let refused = || ScheduleError::Interval { interval, phase };
-        let schedule = Self::Every {
-            interval_ms: whole_ms(interval).ok_or_else(refused)?,
-            phase_ms: whole_ms(phase).ok_or_else(refused)?,
-        };
-        schedule.check()?;
-        Ok(schedule)
+        Rule::every(interval, phase).map(Self::of)
     }
 
-    /// Checks a value that was built by hand or came from a peer.
+    /// A schedule that names one instant.
+    pub fn at(instant: Timestamp) -> Self {
+        Self::of(Rule::Once { at: instant })
+    }
+
+    fn of(rule: Rule) -> Self {
+        let (rules, exclusions) = (vec![rule], Vec::new());
+        Self { rules, exclusions, start: None, end: None, jitter_ms: 0, times: None }
+    }
+
+    /// Reads the cron expressions that the schedule has so far on the clocks of a zone, such as
+    /// `Europe/Berlin`.
     ///
     /// # Errors
-    /// If an interval or phase is out of its range. A [`CronExpr`] is checked when it is made.
+    /// The zone is unknown; the error says what may have been meant. Or there is no cron
+    /// expression.
+    pub fn zone(self, name: &str) -> Result<Self, ScheduleError> {
+        let new = Zone::new(name)?;
+        self.each_cron("a time zone", |zone, _, _| *zone = new.clone())
+    }
+
+    /// Sets for the cron expressions that the schedule has so far what becomes of moments that the
+    /// clocks leave out when they are put forward.
+    ///
+    /// # Errors
+    /// There is no cron expression.
+    pub fn dst_gap(self, new: DstGap) -> Result<Self, ScheduleError> {
+        self.each_cron("a treatment of gaps", |_, gap, _| *gap = new)
+    }
+
+    /// Sets for the cron expressions that the schedule has so far what becomes of moments that the
+    /// clocks show twice when they are put back.
+    ///
+    /// # Errors
+    /// There is no cron expression.
+    pub fn dst_overlap(self, new: DstOverlap) -> Result<Self, ScheduleError> {
+        self.each_cron("a treatment of overlaps", |_, _, overlap| *overlap = new)
+    }
+
+    fn each_cron(
+        mut self,
+        what: &'static str,
+        set: impl Fn(&mut Zone, &mut DstGap, &mut DstOverlap),
+    ) -> Result<Self, ScheduleError> {
+        let mut found = false;
+        for rule in &mut self.rules {
+            if let Rule::Cron { zone, gap, overlap, .. } = rule {
+                set(zone, gap, overlap);
+                found = true;
+            }
+        }
+        if found { Ok(self) } else { Err(ScheduleError::NoCron { what }) }
+    }
+
+    /// Adds the rules of another schedule, and its exclusions. Start, end, jitter and number of
+    /// times are for the whole: those of `other` count where this one has none.
+    #[must_use]
+    pub fn or(mut self, other: Schedule) -> Self {
+        self.rules.extend(other.rules);
+        self.exclusions.extend(other.exclusions);
+        self.start = self.start.or(other.start);
+        self.end = self.end.or(other.end);
+        self.times = self.times.or(other.times);
+        if self.jitter_ms == 0 {
+            self.jitter_ms = other.jitter_ms;
+        }
+        self
+    }
+
+    /// Leaves out the ticks of a time.
+    #[must_use]
+    pub fn excluding(mut self, exclusion: Exclusion) -> Self {
+        self.exclusions.push(exclusion);
+        self
+    }
+
+    /// Nothing is due before this instant.
+    #[must_use]
+    pub fn starting(mut self, start: Timestamp) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Nothing is due after this instant.
+    #[must_use]
+    pub fn ending(mut self, end: Timestamp) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// Starts each tick up to so much later, so that jobs of one instant do not all start at once.
+    /// How much follows from the job's name and the tick ([`Schedule::due_at`]). A tick is known by
+    /// its instant without it. Milliseconds are cut off below; one day at most.
+    #[must_use]
+    pub fn jitter(mut self, most: Duration) -> Self {
+        self.jitter_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Ends the schedule when the job has run so often.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// The schedule in which each `~` of a cron expression is replaced by the number that a job of
+    /// this name has; see [`crate::CronExpr::spread_for`]. [`crate::JobSpec::new`] does it.
+    #[must_use]
+    pub fn spread_for(mut self, job: &JobName) -> Self {
+        let spread = |expr: &mut crate::CronExpr| *expr = expr.spread_for(job.as_str());
+        for rule in &mut self.rules {
+            if let Rule::Cron { expr, .. } = rule {
+                spread(expr);
+            }
+        }
+        self.exclusions = self.exclusions.into_iter().map(|e| e.spread_for(job.as_str())).collect();
+        self
+    }
+
+    /// Checks all that the builder takes as it comes. [`crate::JobSpec::check`] does it too, and so
+    /// does the replicated state.
+    ///
+    /// Whether a time zone is known is not asked here, as nodes may have different tables.
+    ///
+    /// # Errors
+    /// Names what is wrong, its value and what is allowed.
     pub fn check(&self) -> Result<(), ScheduleError> {
-        match *self {
-            Self::Cron(_) => Ok(()),
-            Self::Every { interval_ms, phase_ms } => {
-                let fits = (1..=INTERVAL_MS_MAX).contains(&interval_ms) && phase_ms < interval_ms;
-                let interval = Duration::from_millis(interval_ms);
-                let phase = Duration::from_millis(phase_ms);
-                if fits { Ok(()) } else { Err(ScheduleError::Interval { interval, phase }) }
+        match (self.rules.len(), self.exclusions.len()) {
+            (count, _) if count > RULES_MAX => return Err(ScheduleError::TooManyRules { count }),
+            (_, count) if count > EXCLUSIONS_MAX => {
+                return Err(ScheduleError::TooManyExclusions { count });
             }
+            _ => {}
+        }
+        if let (Some(start), Some(end)) = (self.start, self.end)
+            && end < start
+        {
+            return Err(ScheduleError::EndsBeforeStart { what: "the schedule", start, end });
+        }
+        if self.jitter_ms > JITTER_MS_MAX {
+            return Err(ScheduleError::Jitter { ms: self.jitter_ms });
+        }
+        if self.times == Some(0) {
+            return Err(ScheduleError::NoTimes);
+        }
+        if let Some(at) = self.instants().find(|at| !SHOWN_MS.contains(&at.unix_ms())) {
+            return Err(ScheduleError::Instant { at });
+        }
+        let bytes = self.to_string().len();
+        if bytes > SCHEDULE_BYTES_MAX {
+            return Err(ScheduleError::TooMuchText { bytes });
+        }
+        Ok(())
+    }
+
+    /// Checks that no `~` is left whose number follows from a job's name.
+    pub(crate) fn check_spread(&self) -> Result<(), ScheduleError> {
+        let of_rules = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Cron { expr, .. } => Some(expr),
+            Rule::Every { .. } | Rule::Once { .. } => None,
+        });
+        let exprs = of_rules.chain(self.exclusions.iter().filter_map(Exclusion::expr));
+        match exprs.clone().find(|expr| expr.is_spread()) {
+            Some(expr) => Err(ScheduleError::NotSpread { expr: expr.to_string() }),
+            None => Ok(()),
         }
     }
 
-    /// The first instant strictly after `t`, or `None` if there is none: the expression's years
-    /// are over, the day does not exist (30 February), or the calendar ends.
-    pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
-        let next = match self {
-            Self::Cron(cron) => cron.next_after(t),
-            Self::Every { interval_ms, phase_ms } => {
-                let steps = steps_until(t, *interval_ms, *phase_ms)?;
-                at_step(steps + 1, *interval_ms, *phase_ms)
-            }
-        };
-        // A tick that is not after the cursor would be fired twice: better none than that.
-        next.filter(|next| *next > t)
+    /// Its rules, in the order in which they were given.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
-    /// Counts the instants in `(after, until]` except the newest `keep` of them. Looks at no more
-    /// than `steps_max` cron instants; an interval is arithmetic and always complete.
-    pub(crate) fn count_oldest(
-        &self,
-        after: Timestamp,
-        until: Timestamp,
-        keep: usize,
-        steps_max: usize,
-    ) -> Counted {
-        match self {
-            Self::Every { interval_ms, phase_ms } => {
-                count_every(*interval_ms, *phase_ms, after, until, keep)
-            }
-            Self::Cron(_) => self.count_by_walking(after, until, keep, steps_max),
-        }
+    /// What is left out.
+    pub fn exclusions(&self) -> &[Exclusion] {
+        &self.exclusions
     }
 
-    fn count_by_walking(
-        &self,
-        after: Timestamp,
-        until: Timestamp,
-        keep: usize,
-        steps_max: usize,
-    ) -> Counted {
-        let mut kept = std::collections::VecDeque::with_capacity(keep.min(steps_max));
-        let mut counted = Counted { complete: true, ..Counted::default() };
-        let mut at = after;
-        while let Some(next) = self.next_after(at).filter(|next| *next <= until) {
-            if counted.steps >= steps_max {
-                counted.complete = false;
-                break;
-            }
-            counted.steps += 1;
-            at = next;
-            kept.push_back(next);
-            if kept.len() > keep
-                && let Some(dropped) = kept.pop_front()
-            {
-                counted.count += 1;
-                let first = counted.range.map_or(dropped, |(first, _)| first);
-                counted.range = Some((first, dropped));
-            }
-        }
-        counted
+    /// The first instant at which something may be due.
+    pub fn start(&self) -> Option<Timestamp> {
+        self.start
     }
-}
 
-/// What [`Schedule::count_oldest`] found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
-    /// How many instants, without the kept ones.
-    pub(crate) count: u64,
-    /// The first and the last of them.
-    pub(crate) range: Option<(Timestamp, Timestamp)>,
-    /// False if `steps_max` was reached: more instants follow, and this count is right so far.
-    pub(crate) complete: bool,
-    /// How many instants were looked at.
-    pub(crate) steps: usize,
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cron(cron) => write!(f, "cron \"{cron}\" UTC"),
-            Self::Every { interval_ms, phase_ms: 0 } => write!(f, "every {interval_ms} ms"),
-            Self::Every { interval_ms, phase_ms } => {
-                write!(f, "every {interval_ms} ms, {phase_ms} ms late")
-            }
-        }
+    /// The last instant at which something may be due.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.end
     }
-}
 
-/// Why a schedule was refused. Nothing was changed; correct the text or the number.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScheduleError {
-    /// There is no expression at all.
-    #[error(
-        "the cron expression is empty: use 5 fields (minute, hour, day of month, month, day of week), 6 with seconds first, 7 with the year last, or a macro such as @daily"
-    )]
-    Empty,
-    /// The expression is longer than any sensible one.
-    #[error("the cron expression has {bytes} bytes; allowed are {max}")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The longest allowed.
-        max: usize,
-    },
-    /// The expression has too few or too many fields.
-    #[error(
-        "the cron expression {text:?} has {count} fields: use 5 (minute, hour, day of month, month, day of week), 6 (seconds first) or 7 (year last)"
-    )]
-    FieldCount {
-        /// The expression.
-        text: String,
-        /// How many fields it has.
-        count: usize,
-    },
-    /// The word after `@` means nothing.
-    #[error(
-        "the cron macro {text:?} is unknown: use @yearly, @annually, @monthly, @weekly, @daily, @midnight or @hourly"
-    )]
-    UnknownMacro {
-        /// The macro.
-        text: String,
-    },
-    /// One field is wrong.
-    #[error("cron field {field}: {value:?} {problem}; allowed: {allowed}")]
-    Field {
-        /// The field's name, for example "day of week".
-        field: &'static str,
-        /// The part of the field that is wrong.
-        value: String,
-        /// What is wrong with it.
-        problem: &'static str,
-        /// What the field takes.
-        allowed: &'static str,
-    },
-    /// The cron library refused an expression that had passed the checks above: a defect here.
-    #[error("the cron expression {text:?} cannot be used: {reason}")]
-    Refused {
-        /// The expression.
-        text: String,
-        /// What the library said.
-        reason: String,
-    },
-    /// The interval or phase does not fit.
-    #[error(
-        "an interval of {interval:?} with a phase of {phase:?} cannot be used: the interval is 1 ms to 366 days, the phase is shorter than the interval, and both are whole milliseconds"
-    )]
-    Interval {
-        /// The interval as given.
-        interval: Duration,
-        /// The phase as given.
-        phase: Duration,
-    },
-}
+    /// The longest time by which a tick is started later than its instant, in milliseconds.
+    pub fn jitter_ms(&self) -> u64 {
+        self.jitter_ms
+    }
 
-fn whole_ms(duration: Duration) -> Option<u64> {
-    let ms = u64::try_from(duration.as_millis()).ok()?;
-    (Duration::from_millis(ms) == duration).then_some(ms)
-}
+    /// How often the job is to run; `None` for no limit. The schedule does not count, as it has no
+    /// state: the job does.
+    pub fn times_max(&self) -> Option<u64> {
+        self.times
+    }
 
-/// How many whole intervals after the phase `t` lies; `None` if the interval is unusable.
-fn steps_until(t: Timestamp, interval_ms: u64, phase_ms: u64) -> Option<i128> {
-    (interval_ms > 0)
-        .then(|| (i128::from(t.unix_ms()) - i128::from(phase_ms)).div_euclid(interval_ms.into()))
-}
+    /// When a tick of a job is to be started: its instant and the jitter that follows from the
+    /// job's name and the instant, the same on every node and for ever.
+    #[must_use]
+    pub fn due_at(&self, job: &JobName, tick: Timestamp) -> Timestamp {
+        tick.saturating_add(Duration::from_millis(spread::jitter(job, tick, self.jitter_ms)))
+    }
 
-fn at_step(steps: i128, interval_ms: u64, phase_ms: u64) -> Option<Timestamp> {
-    let ms = steps.checked_mul(interval_ms.into())?.checked_add(phase_ms.into())?;
-    i64::try_from(ms).ok().map(Timestamp::from_unix_ms)
-}
+    /// Every instant that was given for it.
+    fn instants(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let of_rules = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Once { at } => Some(*at),
+            Rule::Cron { .. } | Rule::Every { .. } => None,
+        });
+        let of_exclusions = self.exclusions.iter().flat_map(Exclusion::instants);
+        of_rules.chain(of_exclusions).chain(self.start).chain(self.end)
+    }
 
-fn count_every(
-    interval_ms: u64,
-    phase_ms: u64,
-    after: Timestamp,
-    until: Timestamp,
-    keep: usize,
-) -> Counted {
-    let none = Counted { complete: true, ..Counted::default() };
-    let (Some(start), Some(end)) =
-        (steps_until(after, interval_ms, phase_ms), steps_until(until, interval_ms, phase_ms))
-    else {
-        return none;
-    };
-    let count = end.saturating_sub(start).saturating_sub(i128::try_from(keep).unwrap_or(i128::MAX));
-    let last = start.saturating_add(count);
-    match (
-        u64::try_from(count),
-        at_step(start + 1, interval_ms, phase_ms),
-        at_step(last, interval_ms, phase_ms),
-    ) {
-        (Ok(count @ 1..), Some(first), Some(last)) => {
-            Counted { count, range: Some((first, last)), ..none }
-        }
-        _ => none,
+    /// Every zone that it names.
+    fn zones(&self) -> impl Iterator<Item = &Zone> {
+        let of_exclusions = self.exclusions.iter().filter_map(|exclusion| exclusion.zone.as_ref());
+        self.rules.iter().filter_map(Rule::zone).chain(of_exclusions)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(ms: i64) -> Timestamp {
-        Timestamp::from_unix_ms(ms)
-    }
-
-    #[test]
-    fn intervals_align_to_the_unix_epoch() {
-        let every = Schedule::every_with_phase(Duration::from_secs(10), Duration::from_secs(3));
-        let every = every.unwrap();
-        for (after, next) in
-            [(0, 3_000), (2_999, 3_000), (3_000, 13_000), (-1, 3_000), (-7_000, 3_000)]
-        {
-            assert_eq!(every.next_after(ms(after)), Some(ms(next)), "after {after}");
-        }
-        assert_eq!(every.next_after(ms(-7_001)), Some(ms(-7_000)));
-        assert_eq!(every.next_after(ms(i64::MAX)), None);
-        assert!(every.next_after(ms(i64::MIN)).is_some());
-        assert_eq!(every.to_string(), "every 10000 ms, 3000 ms late");
-    }
-
-    #[test]
-    fn intervals_out_of_range_are_refused_with_both_numbers() {
-        for bad in [
-            Duration::ZERO,
-            Duration::from_micros(500),
-            Duration::from_micros(1_500),
-            Duration::from_secs(367 * 86_400),
-            Duration::MAX,
-        ] {
-            let error = Schedule::every(bad).unwrap_err().to_string();
-            assert!(error.contains("1 ms to 366 days"), "{error}");
-        }
-        assert!(Schedule::every(Duration::from_secs(366 * 86_400)).is_ok());
-        let second = Duration::from_secs(1);
-        assert!(Schedule::every_with_phase(second, second).is_err());
-    }
-
-    #[test]
-    fn a_hand_built_interval_of_zero_never_fires() {
-        let broken = Schedule::Every { interval_ms: 0, phase_ms: 0 };
-        assert!(broken.check().is_err());
-        assert_eq!(broken.next_after(ms(0)), None);
-        assert_eq!(broken.count_oldest(ms(0), ms(100), 0, 10).count, 0);
-    }
-
-    #[test]
-    fn counting_by_arithmetic_agrees_with_walking() {
-        for (interval_ms, phase_ms) in [(1, 0), (7, 3), (10, 0), (250, 249)] {
-            let every = Schedule::Every { interval_ms, phase_ms };
-            for after in -20..20 {
-                for until in [after - 5, after, after + 1, after + 9, after + 500] {
-                    for keep in [0, 1, 3, 100] {
-                        let fast = every.count_oldest(ms(after), ms(until), keep, 0);
-                        let slow = every.count_by_walking(ms(after), ms(until), keep, 1_000);
-                        assert_eq!(fast, Counted { steps: 0, ..slow }, "{every} {after}..{until}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn counting_a_long_cron_range_stops_at_the_bound_and_says_so() {
-        let cron = Schedule::cron("* * * * * *").unwrap();
-        let counted = cron.count_oldest(ms(0), ms(1_000_000), 2, 10);
-        assert_eq!(counted.count, 8);
-        assert_eq!(counted.range, Some((ms(1_000), ms(8_000))));
-        assert!(!counted.complete);
-    }
-}
+mod tests;

@@ -78,7 +78,8 @@ impl Scheduler {
         Self::default()
     }
 
-    /// Adds a job that is due by a cron line in UTC, with the default policies.
+    /// Adds a job that is due by a cron line in UTC, with the default policies. For another time
+    /// zone, and all else that a [`Schedule`] can say, there is [`Scheduler::job`].
     ///
     /// # Errors
     /// The name or the line cannot be used; the error says which part.

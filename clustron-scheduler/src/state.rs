@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::firing::{Firing, LateResult};
 use crate::job::{JobName, JobSpec};
 use crate::job_state::Job;
-use crate::message::{Command, Rejection, Reply};
+use crate::message::{Command, Rejection, Reply, Seen};
 
 /// The most jobs that may be defined.
 pub const JOBS_MAX: usize = 10_000;
@@ -37,7 +37,7 @@ impl SchedulerState {
     /// changes; it must rise from call to call. `epoch` is the leader's epoch as of this entry.
     pub fn apply(&mut self, token: u64, epoch: Epoch, command: Command) -> Reply {
         let applied = match command {
-            Command::Define { spec, at } => self.define(token, spec, at),
+            Command::Define { spec, at, seen } => self.define(token, spec, at, seen),
             Command::Claim { job, generation, after, scheduled, at, worker } => {
                 let firing = Firing::claimed(scheduled, generation, token, epoch, at);
                 self.change(&job, scheduled, |job| job.claim(firing, after, worker))
@@ -79,7 +79,13 @@ impl SchedulerState {
         &self.running
     }
 
-    fn define(&mut self, token: u64, spec: JobSpec, at: Timestamp) -> Result<Reply, Rejection> {
+    fn define(
+        &mut self,
+        token: u64,
+        spec: JobSpec,
+        at: Timestamp,
+        seen: Option<Seen>,
+    ) -> Result<Reply, Rejection> {
         spec.check().map_err(|error| Rejection::InvalidSpec { reason: error.to_string() })?;
         let jobs = self.jobs.len();
         match self.jobs.get_mut(&spec.name) {
@@ -88,11 +94,12 @@ impl SchedulerState {
             }
             Some(job) => {
                 let before = job.history_bytes();
-                job.redefine(spec, token, at)?;
+                job.redefine(spec, token, at, seen)?;
                 let freed = before.saturating_sub(job.history_bytes());
                 self.history_bytes = self.history_bytes.saturating_sub(freed);
             }
             None if jobs >= JOBS_MAX => return Err(Rejection::TooManyJobs { max: JOBS_MAX }),
+            None if seen.is_some() => return Err(Rejection::UnknownJob),
             None => {
                 self.jobs.insert(spec.name.clone(), Job::new(spec, token, at));
             }

@@ -12,8 +12,8 @@ use crate::codec;
 use crate::event_bus::{Event, EventBus, PublishError, Subscription};
 use crate::identity::NodeId;
 use crate::messaging::{
-    HandlerOptions, ItemSink, Message, MessageError, Pauses, ReplyStream, Request, RequestOptions,
-    StreamOptions, StreamRequest, TraceContext,
+    HandlerOptions, ItemSink, Lane, Message, MessageError, Pauses, ReplyStream, Request,
+    RequestOptions, StreamOptions, StreamRequest, TraceContext,
 };
 
 impl ClusterHandle {

@@ -1,6 +1,8 @@
+mod croner;
+
 use std::collections::BTreeSet;
 
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::{DateTime, Datelike, Days, NaiveDate};
 use proptest::prelude::*;
 
 use super::*;
@@ -111,6 +113,7 @@ fn wrong_expressions_name_the_field_the_value_and_what_is_allowed() {
         ("* * * *", &["4 fields", "use 5"]),
         ("* * * * * * * *", &["8 fields"]),
         ("@fortnightly", &["@fortnightly", "@weekly"]),
+        ("@dayly", &["@dayly", "did you mean @daily?"]),
         ("@daily x", &["@daily x", "unknown"]),
         (&long, &["257 bytes", "256"]),
         ("60 * * * *", &["minute", "\"60\"", "out of range", "0-59"]),
@@ -121,7 +124,8 @@ fn wrong_expressions_name_the_field_the_value_and_what_is_allowed() {
         ("* * * 13 *", &["month", "\"13\"", "1-12 or JAN-DEC"]),
         ("* * * 0 *", &["month", "\"0\""]),
         ("* * * * 8", &["day of week", "\"8\"", "0-7 (0 and 7 are Sunday)"]),
-        ("* * * * MOO", &["day of week", "\"MOO\"", "SUN-SAT"]),
+        ("* * * * MOO", &["day of week", "\"MOO\"", "did you mean MON?", "SUN-SAT"]),
+        ("* * * Januray *", &["month", "\"Januray\"", "did you mean JANUARY?"]),
         ("* * * MON *", &["month", "\"MON\"", "JAN-DEC"]),
         ("* * * * M", &["day of week", "\"M\""]),
         ("0 0 0 1 1 * 1969", &["year", "\"1969\"", "1970-2100"]),
@@ -141,10 +145,83 @@ fn wrong_expressions_name_the_field_the_value_and_what_is_allowed() {
         ("* * L * *", &["day of month", "\"L\"", "1-31"]),
         ("* * * * 5#2", &["day of week", "\"5#2\""]),
         ("* * ü * *", &["day of month", "\"ü\""]),
+        ("50~10 * * * *", &["minute", "\"50~10\"", "ends before it starts"]),
+        ("~60 * * * *", &["minute", "\"60\"", "out of range"]),
+        ("~/0 * * * *", &["minute", "\"0\"", "step of zero"]),
+        ("1~2~3 * * * *", &["minute", "\"2~3\""]),
     ] {
         let error = CronExpr::parse(expr).expect_err(expr).to_string();
         for part in parts {
             assert!(error.contains(part), "{expr:?} says: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_place_is_marked() {
+    for (expr, marked) in [
+        ("60 * * * *", "60 * * * *\n^^"),
+        ("0  0 1,2,32-40/5 * *", "0 0 1,2,32-40/5 * *\n        ^^"),
+        ("0 0 * * MON-FRX", "0 0 * * MON-FRX\n            ^^^"),
+        ("*/x * * * * *", "*/x * * * * *\n  ^"),
+        ("1,,2 * * * *", "1,,2 * * * *\n  ^"),
+        ("0 0 ü * *", "0 0 ü * *\n    ^"),
+        ("0 0 * * * * 1969", "0 0 * * * * 1969\n            ^^^^"),
+        ("0 0 5~2 * *", "0 0 5~2 * *\n    ^^^"),
+    ] {
+        let error = CronExpr::parse(expr).unwrap_err();
+        assert_eq!(error.marked().as_deref(), Some(marked), "{error}");
+    }
+    assert_eq!(CronExpr::parse("* *").unwrap_err().marked(), None);
+}
+
+#[test]
+fn a_tilde_is_a_number_that_follows_from_the_name_and_never_changes() {
+    for (expr, job, spread) in [
+        ("~ 3 * * *", "close-day", "31 3 * * *"),
+        ("~ 3 * * *", "close-week", "16 3 * * *"),
+        ("~ ~ * * *", "close-day", "31 20 * * *"),
+        ("0~29 * * * *", "close-day", "1 * * * *"),
+        ("~/15 * * * *", "close-day", "1-59/15 * * * *"),
+        ("10~40/15 * * * *", "close-day", "11-40/15 * * * *"),
+        ("~,~ * * * *", "close-day", "31,51 * * * *"),
+        ("~ 30 2 ~ * *", "close-day", "34 30 2 15 * *"),
+        ("0 0 * * MON~FRI", "close-day", "0 0 * * 4"),
+        ("@daily", "close-day", "@daily"),
+        ("5 4 * * SUN", "close-day", "5 4 * * SUN"),
+    ] {
+        let expr = CronExpr::parse(expr).unwrap();
+        let plain = expr.spread_for(job);
+        assert_eq!(plain.as_str(), spread, "{expr} for {job}");
+        assert!(!plain.is_spread());
+        assert_eq!(plain.spread_for("another"), plain);
+    }
+}
+
+#[test]
+fn a_tilde_stays_in_its_range_and_uses_all_of_it() {
+    for (expr, numbers) in [
+        ("~ 0 * * *", 0..=59),
+        ("20~29 0 * * *", 20..=29),
+        ("50~ 0 * * *", 50..=59),
+        ("~9 0 * * *", 0..=9),
+    ] {
+        let expr = CronExpr::parse(expr).unwrap();
+        let minute = |job: u32| {
+            let plain = expr.spread_for(&format!("job-{job}")).to_string();
+            plain.split(' ').next().unwrap().parse::<u32>().unwrap()
+        };
+        let seen: BTreeSet<u32> = (0..2_000).map(minute).collect();
+        assert_eq!(seen, numbers.collect(), "{expr}");
+    }
+    // Each month has the day that it gives.
+    let monthly = CronExpr::parse("0 0 ~ * *").unwrap();
+    for job in 0..200 {
+        let mut at = at("2025-12-31T23:59:59");
+        let monthly = monthly.spread_for(&format!("job-{job}"));
+        for month in 1..=12 {
+            at = monthly.next_after(at).unwrap();
+            assert!(at.to_string().starts_with(&format!("2026-{month:02}")), "{at}");
         }
     }
 }

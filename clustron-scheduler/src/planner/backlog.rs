@@ -17,7 +17,7 @@ pub(super) struct Backlog {
     pub(super) cursor: Timestamp,
     /// False if the search stopped at its bound and the rest must wait for the next call.
     pub(super) complete: bool,
-    /// How many cron instants were looked at.
+    /// How many instants or days were looked at.
     pub(super) steps: usize,
 }
 
@@ -33,7 +33,9 @@ impl Backlog {
     pub(super) fn of(spec: &JobSpec, cursor: Timestamp, now: Timestamp) -> Self {
         let mut backlog = Self { ranges: Vec::new(), cursor, complete: true, steps: 0 };
         let before = |age_ms| now.saturating_sub(Duration::from_millis(age_ms)).unix_ms();
-        let late = Timestamp::from_unix_ms(before(spec.grace_ms).saturating_sub(1));
+        // A tick that waits for its jitter is not late.
+        let in_time_ms = spec.grace_ms.saturating_add(spec.schedule.jitter_ms());
+        let late = Timestamp::from_unix_ms(before(in_time_ms).saturating_sub(1));
         match spec.misfire {
             Misfire::Skip => backlog.give_up(spec, late, 0, MissReason::Late),
             Misfire::Latest => {

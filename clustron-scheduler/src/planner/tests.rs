@@ -39,7 +39,7 @@ impl Led {
         let (state, planner) = Default::default();
         let mut led = Self { state, planner, workers, index: 0 };
         for spec in specs {
-            led.apply(Command::Define { spec, at: s(0) });
+            led.apply(Command::Define { spec, at: s(0), seen: None });
         }
         led
     }
@@ -143,9 +143,10 @@ fn a_large_backlog_comes_in_bounded_batches_and_none_is_lost() {
 }
 
 #[test]
-fn a_very_long_cron_backlog_is_missed_in_several_records_that_add_up() {
-    let cron = Schedule::cron("* * * * * *").unwrap();
-    let mut led = Led::by([spec("job", cron).misfire(Misfire::All { max: 2, max_age_ms: 10_000 })]);
+fn a_very_long_backlog_of_several_rules_is_missed_in_several_records_that_add_up() {
+    let walked = Schedule::cron("* * * * * *").unwrap().or(each_second());
+    let mut led =
+        Led::by([spec("job", walked).misfire(Misfire::All { max: 2, max_age_ms: 10_000 })]);
     let mut calls = 0;
     while led.planner.next_due().is_some_and(|due| due <= s(50_000)) {
         let commands = led.due(50_000);
@@ -246,5 +247,73 @@ fn a_new_leader_sees_the_same_agenda() {
     let fresh = Planner::new(&led.state);
     assert_eq!(fresh.next_due(), led.planner.next_due());
     assert_eq!(fresh.due(&led.state, s(30), &mut workers), led.due(30));
-    assert!(!fresh.is_settled(&name("job0"), s(10)) && fresh.is_settled(&name("job0"), s(9)));
+    assert_eq!(
+        fresh.settle(&led.state, &name("job0"), s(9), &mut workers).unwrap().unwrap().cursor,
+        s(9)
+    );
+    assert!(!fresh.settle(&led.state, &name("job0"), s(10), &mut workers).unwrap_err().is_empty());
+}
+
+#[test]
+fn a_tick_waits_for_its_jitter_and_keeps_its_instant() {
+    let schedule = each_second().jitter(Duration::from_secs(600));
+    let due_at = |second| schedule.due_at(&name("job"), s(second));
+    let mut led = Led::by([spec("job", schedule.clone()).misfire(Misfire::Skip)]);
+    let first = due_at(1);
+    assert!(first > s(1), "the name was chosen so");
+    assert_eq!(led.planner.next_due(), Some(first));
+    let just_before = Timestamp::from_unix_ms(first.unix_ms() - 1);
+    assert!(led.planner.due(&led.state, just_before, &mut led.workers).is_empty());
+    // Those behind it wait for it, and come with it if their own jitter is over.
+    let commands = led.planner.due(&led.state, first, &mut led.workers);
+    let expected: Vec<i64> = (1..700).take_while(|second| due_at(*second) <= first).collect();
+    assert_eq!(plan(&commands), (expected, vec![]), "none is late");
+    // A change of the job takes what is due without jitter.
+    let commands = led.planner.settle(&led.state, &name("job"), s(3), &mut led.workers);
+    assert_eq!(plan(&commands.unwrap_err()).0, [1, 2, 3]);
+}
+
+#[test]
+fn a_job_runs_as_often_as_it_is_to_and_skipped_ticks_do_not_count() {
+    let spec = spec("job", each_second().times(3)).overlap(Overlap::Skip);
+    let mut led = Led::by([spec.clone()]);
+    let commands = led.due(2);
+    assert_eq!(plan(&commands).0, [1, 2]);
+    led.apply_all(commands);
+    // Second 2 was skipped, as second 1 still runs.
+    let finish = |led: &mut Led, second| {
+        let (worker, run) = led.state.job(&name("job")).unwrap().run(s(second)).unwrap();
+        led.apply(Command::Finish {
+            job: name("job"),
+            scheduled: s(second),
+            token: run.token,
+            worker,
+            result: RunResult::Ran,
+            started: s(second),
+            finished: s(second),
+        });
+    };
+    finish(&mut led, 1);
+    for second in [3, 4] {
+        let commands = led.due(second);
+        led.apply_all(commands);
+        finish(&mut led, second);
+    }
+    assert!(led.due(9).is_empty());
+    let job = led.state.job(&name("job")).unwrap();
+    assert_eq!((job.counters().ran, job.counters().skipped, job.next_due()), (3, 1, None));
+    let seen = Some(job.seen());
+    let (generation, after) = (job.generation(), job.cursor());
+    let (scheduled, at) = (s(5), s(5));
+    let claim = Command::Claim { job: name("job"), generation, after, scheduled, at, worker: None };
+    let reply = led.apply(claim);
+    assert_eq!(reply, Reply::Rejected(crate::Rejection::TimesUp { times: 3 }));
+    // Another schedule counts from the beginning, another policy does not.
+    let other = JobSpec { overlap: Overlap::Allow { max: 1 }, ..spec.clone() };
+    led.apply(Command::Define { spec: other, at: s(9), seen });
+    assert_eq!(led.planner.next_due(), None);
+    let seen = led.state.job(&name("job")).map(Job::seen);
+    let other = JobSpec { schedule: each_second().times(4), ..spec };
+    led.apply(Command::Define { spec: other, at: s(9), seen });
+    assert_eq!(led.planner.next_due(), Some(s(10)));
 }

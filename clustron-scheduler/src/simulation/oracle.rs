@@ -42,7 +42,7 @@ impl Oracle {
         *self.replies.entry(kind(reply)).or_default() += 1;
         let name = command.job().clone();
         match (command, reply) {
-            (Command::Define { spec, at }, Reply::Defined { changed: true, .. }) => {
+            (Command::Define { spec, at, .. }, Reply::Defined { changed: true, .. }) => {
                 self.define(name.clone(), spec, *at)?;
             }
             (Command::Claim { scheduled, .. }, Reply::Claimed { token, start }) => {
@@ -228,7 +228,6 @@ fn kind(reply: &Reply) -> &'static str {
         Reply::Superseded => "superseded",
         Reply::Rejected(Rejection::CursorMoved { .. }) => "cursor moved",
         Reply::Rejected(Rejection::StaleGeneration { .. }) => "stale generation",
-        Reply::Rejected(Rejection::TicksDue { .. }) => "ticks due",
         Reply::Rejected(Rejection::AttemptChanged { .. }) => "attempt changed",
         Reply::Rejected(Rejection::NotItsTurn) => "not its turn",
         Reply::Rejected(Rejection::UnknownJob) => "unknown job",

@@ -32,7 +32,7 @@ struct Log {
 impl Log {
     fn with(spec: JobSpec) -> Self {
         let mut log = Self { state: SchedulerState::default(), index: 99 };
-        log.apply(Command::Define { spec, at: s(0) });
+        log.apply(Command::Define { spec, at: s(0), seen: None });
         log
     }
 
@@ -240,14 +240,22 @@ fn a_missed_range_is_one_record_and_counts_each_tick() {
 #[test]
 fn a_job_changes_once_its_due_ticks_are_claimed() {
     let mut log = Log::with(spec());
-    let same = Command::Define { spec: spec(), at: s(7) };
+    let same = Command::Define { spec: spec(), at: s(7), seen: None };
     assert_eq!(log.apply(same), Reply::Defined { generation: 100, changed: false });
     log.claim(1, Some(NODE));
     let other = spec().overlap(Overlap::BufferAll { max: 9 });
-    let change = |at| Command::Define { spec: other.clone(), at: s(at) };
-    let next = s(2);
-    assert_eq!(log.apply(change(2)), Reply::Rejected(Rejection::TicksDue { next }));
-    assert_eq!(log.apply(change(1)), Reply::Defined { generation: 104, changed: true });
+    let seen = Some(log.job().seen());
+    let change = |seen| Command::Define { spec: other.clone(), at: s(1), seen };
+    let current = 100;
+    assert_eq!(log.apply(change(None)), Reply::Rejected(Rejection::StaleGeneration { current }));
+    let before = Some(Seen { generation: current, cursor: s(0) });
+    let cursor = s(1);
+    assert_eq!(log.apply(change(before)), Reply::Rejected(Rejection::CursorMoved { cursor }));
+    assert_eq!(log.apply(change(seen)), Reply::Defined { generation: 105, changed: true });
+    assert_eq!(log.apply(change(seen)), Reply::Defined { generation: 105, changed: false });
+    let nobody = JobSpec { name: JobName::new("nobody").unwrap(), ..spec() };
+    let nobody = Command::Define { spec: nobody, at: s(1), seen };
+    assert_eq!(log.apply(nobody), Reply::Rejected(Rejection::UnknownJob));
     assert_eq!(log.job().cursor(), s(1));
     assert_eq!(log.finish(1, 102, RunResult::Ran), Reply::Finished, "open ticks run on");
 }
@@ -256,7 +264,8 @@ fn a_job_changes_once_its_due_ticks_are_claimed() {
 fn a_change_with_a_clock_that_went_back_fires_nothing_again() {
     let mut log = Log::with(spec());
     log.claim(1, None);
-    log.apply(Command::Define { spec: spec().history(1), at: s(-50) });
+    let seen = Some(log.job().seen());
+    log.apply(Command::Define { spec: spec().history(1), at: s(-50), seen });
     assert_eq!(log.job().cursor(), s(1));
     assert_eq!(log.job().next_due(), Some(s(2)));
 }
@@ -276,7 +285,7 @@ fn history_is_bounded_and_counters_are_not() {
 #[test]
 fn a_job_out_of_range_or_unknown_is_refused() {
     let mut log = Log::with(spec());
-    let reply = log.apply(Command::Define { spec: spec().history(0), at: s(0) });
+    let reply = log.apply(Command::Define { spec: spec().history(0), at: s(0), seen: None });
     assert!(matches!(&reply, Reply::Rejected(Rejection::InvalidSpec { reason })
             if reason.contains("history is 0")));
     let claim = Command::Claim {
@@ -306,7 +315,7 @@ fn the_ends_of_time_are_no_panic() {
     let (start, end) = (Timestamp::from_unix_ms(i64::MIN), Timestamp::from_unix_ms(i64::MAX));
     let mut log = Log { state: SchedulerState::default(), index: 99 };
     let schedule = Schedule::every(Duration::from_millis(1)).unwrap();
-    log.apply(Command::Define { spec: JobSpec { schedule, ..spec() }, at: start });
+    log.apply(Command::Define { spec: JobSpec { schedule, ..spec() }, at: start, seen: None });
     let planner = crate::planner::Planner::new(&log.state);
     let mut workers = crate::workers::Workers::default();
     for command in planner.due(&log.state, end, &mut workers) {
@@ -332,6 +341,7 @@ fn all_histories_together_fit_in_a_snapshot() {
     log.apply(Command::Define {
         spec: JobSpec { name: other.clone(), ..spec().history(10_000) },
         at: s(0),
+        seen: None,
     });
     for job in [other.clone(), name()] {
         for second in 1..=10_000 {
@@ -356,7 +366,8 @@ fn all_histories_together_fit_in_a_snapshot() {
     assert_eq!(log.job().counters().failed, 10_000);
     let weighed: u64 = log.state.jobs().flat_map(Job::history).map(Firing::weight).sum();
     assert_eq!(log.state.history_bytes, weighed);
-    log.apply(Command::Define { spec: spec().history(1), at: s(10_000) });
+    let seen = Some(log.job().seen());
+    log.apply(Command::Define { spec: spec().history(1), at: s(10_000), seen });
     let weighed: u64 = log.state.jobs().flat_map(Job::history).map(Firing::weight).sum();
     assert_eq!(log.state.history_bytes, weighed);
 }

@@ -2,13 +2,13 @@
 //!
 //! Without arguments it starts three nodes of itself on loopback, shows every run, kills the leader
 //! with SIGKILL, and in the end judges whether every due tick was claimed and recorded once.
-//! `scheduler node` runs one node by hand.
+//! `scheduler node` runs one node by hand, `scheduler next` shows when a schedule is due.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use clustron_samples::scheduler::{demo, node, recover};
+use clustron_samples::scheduler::{demo, next, node, recover};
 
 /// Jobs that run on through the death of the leader.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Run one node until it is interrupted.
     Node(node::Arguments),
+    /// Show when a schedule is due next.
+    Next(next::Arguments),
     /// Look at a data directory at rest and, when the majority is lost for good, make its node a
     /// cluster of its own.
     Recover(recover::Arguments),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         let result = runtime.block_on(async {
             match arguments.command {
                 Some(Command::Node(arguments)) => node::run(arguments).await.map(|()| true),
+                Some(Command::Next(arguments)) => next::run(&arguments).map(|()| true),
                 Some(Command::Recover(arguments)) => recover::run(&arguments).map(|()| true),
                 None => {
                     let seconds = Duration::from_secs(arguments.seconds);

@@ -4,6 +4,7 @@ pub mod demo;
 mod health_page;
 mod jobs;
 mod ledger;
+pub mod next;
 pub mod node;
 pub mod recover;
 mod verdict;

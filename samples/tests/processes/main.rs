@@ -4,6 +4,7 @@
 
 mod disks;
 mod health;
+mod next;
 mod settings;
 mod strangers;
 mod trio;

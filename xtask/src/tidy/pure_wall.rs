@@ -52,6 +52,7 @@ const PURE: &[&str] = &[
     "clustron-scheduler/src/job.rs",
     "clustron-scheduler/src/job_state.rs",
     "clustron-scheduler/src/message.rs",
+    "clustron-scheduler/src/nearest.rs",
     "clustron-scheduler/src/planner.rs",
     "clustron-scheduler/src/schedule.rs",
     "clustron-scheduler/src/state.rs",
