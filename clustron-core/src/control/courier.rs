@@ -10,7 +10,7 @@
 //! be under way is counted for each leader.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
@@ -19,55 +19,17 @@ use tokio::time::Instant;
 use super::Control;
 use super::command::ModuleCommand;
 use super::propose::{ProposeError, deadline_there};
-use super::queue::{Queue, Queued, Unanswered};
+use super::queue::{Queued, Unanswered};
 use super::rpc::{HandedOn, Proposal, ProposeMany, Proposed};
 use crate::defect::{ClusterBug, Defect};
 use crate::identity::NodeId;
 use crate::messaging::{ItemSink, Lane, MessageError, Outcome, SinkError, StreamOptions};
-use crate::metrics::CoreMetrics;
 
 /// Requests that may be under way to one leader at the same time: as many as it has entries.
 const REQUESTS_IN_FLIGHT: usize = 4;
 
 /// Answers that go together: more of them go in several pieces.
 const PIECE_BYTES: usize = 64 << 10;
-
-/// What waits to be handed on, and what this node knows better than its log about to whom.
-pub(super) struct Courier {
-    queue: Queue,
-    hint: Mutex<Option<Hint>>,
-}
-
-/// Who did not lead when it was asked, and whom it named.
-#[derive(Debug, Clone, Copy)]
-struct Hint {
-    asked: NodeId,
-    named: NodeId,
-}
-
-impl Courier {
-    pub(super) fn new(metrics: Arc<CoreMetrics>) -> Self {
-        Self { queue: Queue::new(metrics), hint: Mutex::default() }
-    }
-
-    /// Whom to ask, if `leader` is who leads as far as the log says. Where that one has named
-    /// another the log only has yet to say so.
-    fn ask_instead_of(&self, leader: NodeId) -> NodeId {
-        let hint = *self.hint.lock().unwrap_or_else(PoisonError::into_inner);
-        hint.filter(|hint| hint.asked == leader).map_or(leader, |hint| hint.named)
-    }
-
-    /// What an answer says of who leads.
-    fn learn(&self, asked: NodeId, proposed: &Proposed) {
-        let hint = match proposed {
-            Proposed::NotLeader { leader: Some(named) } => Some(Hint { asked, named: *named }),
-            Proposed::NotLeader { leader: None } => None,
-            // Something else than that was answered by who leads, or did when it was asked.
-            _ => return,
-        };
-        *self.hint.lock().unwrap_or_else(PoisonError::into_inner) = hint;
-    }
-}
 
 /// The callers of one request, each until it is answered.
 struct Callers(Vec<Option<oneshot::Sender<Result<Proposed, Unanswered>>>>);
@@ -102,7 +64,7 @@ impl Control {
         command: ModuleCommand,
         until: Instant,
     ) -> Result<Proposed, ProposeError> {
-        match self.courier.queue.answer_to(command, until).await {
+        match self.courier.answer_to(command, until).await {
             Ok(proposed) => Ok(proposed),
             // Nobody has taken it: neither is it applied, nor does a leader have too much to do.
             Err(Unanswered::TooLate(_)) => Ok(Proposed::NotLeader { leader: None }),
@@ -113,20 +75,20 @@ impl Control {
 
     /// Hands on what waits, until the node ends.
     pub(super) async fn keep_handing_on(self: Arc<Self>) {
-        let queue = &self.courier.queue;
+        let queue = &self.courier;
         let _closing = queue.closing();
-        let mut changes = self.raft_changes();
+        let mut state = self.raft.server_metrics();
         // They end with their callers' deadlines at the latest.
         let mut under_way = FuturesUnordered::new();
         let mut asked: BTreeMap<NodeId, usize> = BTreeMap::new();
         loop {
-            let leader = self.raft_leader();
+            // Seen before anything is awaited, so that no change of it is missed.
+            let leader = state.borrow_and_update().current_leader;
             if leader == Some(self.local.id) {
                 for queued in queue.take_all() {
                     let _ = queued.answer.send(Ok(Proposed::NotLeader { leader }));
                 }
-            } else if let Some(leader) = leader {
-                let ask = self.courier.ask_instead_of(leader);
+            } else if let Some(ask) = leader {
                 while asked.get(&ask).is_none_or(|count| *count < REQUESTS_IN_FLIGHT)
                     && let Some((taken, until)) = queue.next_batch()
                 {
@@ -145,7 +107,7 @@ impl Control {
                     Some(_) | None => drop(asked.remove(&ask)),
                 },
                 () = queue.arrived() => {}
-                () = changes.next() => {}
+                changed = state.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -165,36 +127,28 @@ impl Control {
         {
             let proposal = Proposal::Module(command);
             let answer = self.propose_there(ask, &proposal, left).await;
-            if let Ok(proposed) = &answer {
-                self.courier.learn(ask, proposed);
-            }
             callers.tell(0, answer.map_err(Unanswered::Failed));
             return;
         }
         let Some(cluster) = self.local.cluster_id() else {
-            callers.0.clear();
+            (0..callers.0.len()).for_each(|place| callers.tell(place, Err(Unanswered::Closed)));
             return;
         };
         let request = ProposeMany { cluster, commands };
         let options = StreamOptions { idle: left, ..StreamOptions::default() };
-        let asked = self.messenger.request_stream(ask, Lane::Control, &request, &options);
-        let mut answers = match tokio::time::timeout_at(until, asked).await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(error)) => return callers.fail(&error, self.local.defect),
-            // Their callers have given up.
-            Err(_elapsed) => return,
-        };
-        drop(request);
-        while let Some(some) = answers.next().await {
-            match some {
-                Ok(some) => {
-                    for (place, proposed) in some {
-                        self.courier.learn(ask, &proposed);
-                        callers.tell(place.into(), Ok(proposed));
-                    }
+        let asking = async {
+            let asked = self.messenger.request_stream(ask, Lane::Control, &request, &options);
+            let mut answers = asked.await?;
+            while let Some(some) = answers.next().await {
+                for (place, proposed) in some? {
+                    callers.tell(place.into(), Ok(proposed));
                 }
-                Err(error) => return callers.fail(&error, self.local.defect),
             }
+            Ok(())
+        };
+        // Until the last caller has given up, however slowly answers come.
+        if let Ok(Err(error)) = tokio::time::timeout_at(until, asking).await {
+            callers.fail(&error, self.local.defect);
         }
     }
 }
@@ -267,19 +221,5 @@ mod tests {
         let lost = told_first.await.unwrap();
         assert!(matches!(lost, Err(Unanswered::Failed(ProposeError::Unconfirmed(_)))), "{lost:?}");
         assert!(matches!(told_second.await.unwrap(), Ok(Proposed::Applied { .. })));
-    }
-
-    #[test]
-    fn who_is_named_as_the_leader_is_asked_until_the_log_says_more() {
-        let courier = Courier::new(Arc::default());
-        let [anna, bert, cleo] = [1, 2, 3].map(NodeId);
-        assert_eq!(courier.ask_instead_of(anna), anna);
-        courier.learn(anna, &Proposed::NotLeader { leader: Some(bert) });
-        assert_eq!(courier.ask_instead_of(anna), bert);
-        assert_eq!(courier.ask_instead_of(cleo), cleo, "the log has got on");
-        courier.learn(bert, &applied(0));
-        assert_eq!(courier.ask_instead_of(anna), bert);
-        courier.learn(bert, &Proposed::NotLeader { leader: None });
-        assert_eq!(courier.ask_instead_of(anna), anna);
     }
 }

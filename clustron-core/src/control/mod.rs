@@ -56,7 +56,6 @@ use campaign::Campaign;
 pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
-use courier::Courier;
 use log_store::Log;
 pub(crate) use loss::LOSSES_MAX;
 pub(crate) use machine::Modules;
@@ -134,7 +133,7 @@ pub(crate) struct Control {
     /// Commands that wait to be put into an entry, where this node leads.
     proposer: Queue,
     /// Commands that wait to be handed on to whoever leads.
-    courier: Courier,
+    courier: Queue,
     reads: ReadRounds,
     recency: Arc<Recency>,
     /// How many callers have this leader hand over.
@@ -278,7 +277,7 @@ impl Control {
             handed_on: HandedOn::new(),
             door: Arc::default(),
             proposer: Queue::new(metrics.clone()),
-            courier: Courier::new(metrics.clone()),
+            courier: Queue::new(metrics.clone()),
             reads: ReadRounds::default(),
             recency,
             handing_over: AtomicUsize::new(0),

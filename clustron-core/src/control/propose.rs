@@ -183,7 +183,10 @@ impl Control {
                 Proposed::NotLeader { leader: other } => {
                     (overload, pause) = (None, RETRY_AFTER);
                     hint = other.filter(|other| Some(*other) != leader);
-                    if hint.is_none() {
+                    // A command of a module is handed to whoever leads as far as the log says,
+                    // which may have yet to learn of another.
+                    let by_log = matches!(proposal, Proposal::Module(_));
+                    if hint.is_none_or(|hint| by_log && hint != self.local.id) {
                         tokio::time::sleep(RETRY_AFTER.min(left)).await;
                     }
                 }

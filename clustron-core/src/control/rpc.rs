@@ -7,6 +7,7 @@ use bytes::Bytes;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
 use serde::{Deserialize, Serialize};
 
+use super::batch::BATCH_BYTES_MAX;
 use super::command::{Command, ModuleCommand, Rejection, Response};
 use super::proposer::Overload;
 use super::recency::Current;
@@ -160,6 +161,8 @@ pub(super) struct HandedOn {
 
 impl Message for ProposeMany {
     const KIND: &'static str = "core.propose-many";
+    /// An entry's worth of commands, and twice that for what stands around them.
+    const BYTES_MAX: usize = 3 * BATCH_BYTES_MAX;
 }
 
 impl StreamRequest for ProposeMany {
