@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use clustron_core::pipeline::Registry;
 use clustron_core::{ClusterName, ConfigError, InvalidMetadata, InvalidName, TAGS_MAX};
 
 use crate::field::{self, Field, Wrong};
@@ -69,8 +70,9 @@ impl Draft {
 
     /// Checks whether the values make sense. Where something could not be read, only what can be
     /// said of a value by itself: what is missing would make it look wrong beside others.
-    /// `discovery` says that the program has sources of addresses of its own.
-    pub(crate) fn check(&mut self, discovery: bool) {
+    /// `discovery` says that the program has sources of addresses of its own; `layers` are those
+    /// that it knows.
+    pub(crate) fn check(&mut self, discovery: bool, layers: &Registry) {
         match self.cluster.clone().map(ClusterName::new) {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
@@ -90,7 +92,12 @@ impl Draft {
             self.tell_broken(&broken);
         }
         let discovery = discovery || !self.values.discovery.is_empty();
-        for error in self.values.config.problems_with(discovery) {
+        let config = &self.values.config;
+        let wrong = config.pipeline.problems(layers, config.frame_bytes_max);
+        let wrong = wrong
+            .into_iter()
+            .map(|(key, problem)| ConfigError::Pipeline { key, problem: problem.into() });
+        for error in config.problems_with(discovery).into_iter().chain(wrong) {
             let (path, text) = located(&error);
             let others: Vec<&Key> = others(&path, &text).collect();
             if others.is_empty() || !self.is_spoilt(&path, &others) {
@@ -363,6 +370,7 @@ fn located(error: &ConfigError) -> (String, String) {
         ConfigError::Metadata(InvalidMetadata::Value { key, value, allowed }) => {
             ((*key).to_owned(), format!("{key} is {}: {allowed}", short(value)))
         }
+        ConfigError::Pipeline { key, problem } => ((*key).to_owned(), format!("{key}: {problem}")),
         ConfigError::Membership(error) => {
             let path = keys::path("membership", error.field);
             let text = format!("{path} is {}: allowed is {}", error.value, error.allowed);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clustron_core::Role;
 use clustron_core::membership::DetectorKind;
+use clustron_core::pipeline::LayerConfig;
 
 use crate::names;
 use crate::profile::Profile;
@@ -47,6 +48,8 @@ pub(crate) enum Field {
     /// A table whose keys are the user's own.
     Tags(Lens<BTreeMap<String, String>>),
     Detector(Lens<DetectorKind>),
+    /// Layers of a pipeline, each with its settings: `compress above_bytes=4096`.
+    Layers(Lens<Vec<LayerConfig>>),
 }
 
 /// A value that cannot be used.
@@ -79,6 +82,7 @@ impl Field {
             Self::Roles(_) => "list of roles",
             Self::Tags(_) => "table",
             Self::Detector(_) => "detector",
+            Self::Layers(_) => "list of layers",
         }
     }
 
@@ -121,6 +125,7 @@ impl Field {
             Self::Size(lens) => *lens(values) = size(value)?,
             Self::Duration(lens) => *lens(values) = duration(value)?,
             Self::Roles(lens) => *lens(values) = roles(value)?,
+            Self::Layers(lens) => *lens(values) = layers(value)?,
             Self::Tags(_) => {}
             Self::Detector(lens) => {
                 let word = text(value)?;
@@ -155,6 +160,9 @@ impl Field {
             Self::Duration(lens) => literal(&shown_duration(*lens(values))),
             Self::Roles(lens) => list(lens(values).iter().map(|role| literal(&role.to_string()))),
             Self::Detector(lens) => literal(&words::shown_detector(lens(values))),
+            Self::Layers(lens) => {
+                list(lens(values).iter().map(|layer| literal(&words::shown_layer(layer))))
+            }
         })
     }
 }
@@ -245,6 +253,13 @@ fn roles(value: &Value) -> Result<BTreeSet<Role>, Wrong> {
         words::role(&word).map_err(|allowed| Wrong { value: quoted(&word), allowed })
     };
     texts(value)?.into_iter().map(role).collect()
+}
+
+fn layers(value: &Value) -> Result<Vec<LayerConfig>, Wrong> {
+    let layer = |text: String| {
+        words::layer(&text).map_err(|allowed| Wrong { value: quoted(&text), allowed })
+    };
+    texts(value)?.into_iter().map(layer).collect()
 }
 
 /// The text as a string of TOML.

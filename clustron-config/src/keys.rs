@@ -76,6 +76,8 @@ pub(crate) const KEYS: &[Key] = &[
     discovery("dns", Field::DnsNames(|v| &mut v.discovery.dns)),
     discovery("srv", Field::SrvNames(|v| &mut v.discovery.srv)),
     discovery("name_servers", Field::Servers(|v| &mut v.discovery.name_servers)),
+    pipeline("data", |v| &mut v.config.pipeline.data),
+    pipeline("bulk", |v| &mut v.config.pipeline.bulk),
     timing("heartbeat_interval", |v| &mut v.config.timing.heartbeat_interval),
     timing("leader_lease", |v| &mut v.config.timing.leader_lease),
     timing("leader_silence", |v| &mut v.config.timing.leader_silence),
@@ -118,6 +120,13 @@ const fn security(name: &'static str, field: Field) -> Key {
 
 const fn discovery(name: &'static str, field: Field) -> Key {
     Key::new(DISCOVERY, name, field)
+}
+
+const fn pipeline(
+    name: &'static str,
+    lens: fn(&mut Values) -> &mut Vec<clustron_core::pipeline::LayerConfig>,
+) -> Key {
+    Key::new("pipeline", name, Field::Layers(lens))
 }
 
 const fn timing(name: &'static str, lens: fn(&mut Values) -> &mut std::time::Duration) -> Key {

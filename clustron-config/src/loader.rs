@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clustron_core::pipeline::Registry;
+
 use crate::draft::Draft;
 use crate::environment::Environment;
 use crate::format::{FILE_BYTES_MAX, Format};
@@ -45,6 +47,7 @@ pub struct Loader {
     environment: Environment,
     cluster: Option<String>,
     program_discovery: bool,
+    pub(crate) layers: Registry,
     /// What was wrong with the calls themselves.
     problems: Vec<Problem>,
     look_every: Duration,
@@ -81,6 +84,7 @@ impl Loader {
             environment: Environment::default(),
             cluster: None,
             program_discovery: false,
+            layers: Registry::default(),
             problems: vec![],
             look_every: LOOK_EVERY,
         }
@@ -173,6 +177,14 @@ impl Loader {
         self
     }
 
+    /// The layers that the section `pipeline` may name, with those of the program's own. By default
+    /// the built-in ones. The [`builder`](Settings::builder) gets the same.
+    #[must_use]
+    pub fn layers(mut self, layers: Registry) -> Self {
+        self.layers = layers;
+        self
+    }
+
     /// How often [`Settings::follow`] looks at the files; every second unless this is called. Each
     /// look reads them. A change is acted on when two looks in a row have found the same.
     ///
@@ -220,7 +232,7 @@ impl Loader {
         // Where there is no directory any more, relative paths stay as they are.
         let working_dir = std::env::current_dir().unwrap_or_default();
         let mut draft = Draft::of(&layers, problems, working_dir);
-        draft.check(self.program_discovery);
+        draft.check(self.program_discovery, &self.layers);
         let Draft { cluster, profile, values, origins, problems, .. } = draft;
         problems.into_error()?;
         let cluster = cluster.unwrap_or_default();

@@ -51,7 +51,9 @@ impl Settings {
     /// program sets on it comes over them; a [`Discovery`](clustron_core::Discovery) of its own
     /// comes beside them.
     pub fn builder(&self) -> ClusterBuilder {
-        let mut builder = Cluster::builder(&self.cluster).config(self.values.config.clone());
+        let mut builder = Cluster::builder(&self.cluster)
+            .config(self.values.config.clone())
+            .layers(self.loader.layers.clone());
         for file in &self.values.discovery.files {
             builder = builder.discovery(FileSeeds::new(file));
         }

@@ -2,6 +2,7 @@
 
 use clustron_core::Role;
 use clustron_core::membership::DetectorKind;
+use clustron_core::pipeline::LayerConfig;
 
 use crate::nearest::nearest;
 use crate::profile::Profile;
@@ -92,9 +93,47 @@ fn one_of<'a>(
     Err(format!("must be {list}{near}"))
 }
 
+/// A layer with its settings, as words: `flow window_bytes=65536`. Which layers and settings there
+/// are is not known here.
+pub(crate) fn layer(text: &str) -> Result<LayerConfig, String> {
+    let shape = "must be a layer, and after it its settings, such as \"compress above_bytes=4096\"";
+    let mut words = text.split_whitespace();
+    let name = words.next().filter(|name| !name.contains('=')).ok_or(shape)?;
+    let mut layer = LayerConfig::new(name);
+    for word in words {
+        let (setting, value) = word
+            .split_once('=')
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+            .ok_or(shape)?;
+        if layer.settings.contains_key(setting) {
+            return Err(format!("has {setting} twice: keep one"));
+        }
+        layer = layer.with(setting, value);
+    }
+    Ok(layer)
+}
+
+/// The same back again.
+pub(crate) fn shown_layer(layer: &LayerConfig) -> String {
+    let settings = layer.settings.iter().map(|(name, value)| format!(" {name}={value}"));
+    layer.name.clone() + &settings.collect::<String>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layer_and_its_settings_are_words() {
+        let read = layer(" flow  window_bytes=4096 other=a=b ").unwrap();
+        let wanted = LayerConfig::new("flow").with("window_bytes", 4096).with("other", "a=b");
+        assert_eq!(read, wanted);
+        assert_eq!(shown_layer(&read), "flow other=a=b window_bytes=4096");
+        for wrong in ["", " ", "a=b", "flow a", "flow =1", "flow a="] {
+            assert!(layer(wrong).unwrap_err().starts_with("must be a layer"), "{wrong}");
+        }
+        assert_eq!(layer("flow a=1 a=2").unwrap_err(), "has a twice: keep one");
+    }
 
     #[test]
     fn roles_are_read_as_they_are_shown_and_in_other_spellings() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clustron_config::{Loader, Origin, Profile, Settings};
 use clustron_core::membership::DetectorKind;
+use clustron_core::pipeline::LayerConfig;
 use clustron_core::{FileSeeds, Role, Security};
 
 fn example(name: &str) -> PathBuf {
@@ -56,6 +57,8 @@ fn the_examples_of_all_formats_say_the_same() {
     assert_eq!(config.timing.leader_silence, Duration::from_millis(1500));
     assert_eq!(config.membership.detector, DetectorKind::Quorum(Box::new(DetectorKind::Heartbeat)));
     assert_eq!(config.membership.phi_threshold, 10);
+    let compress = LayerConfig::new("compress").with("above_bytes", 4096);
+    assert_eq!(config.pipeline.data, [compress, LayerConfig::new("reliable")]);
     let keys = PathBuf::from("/etc/shop/cluster-keys");
     assert_eq!(config.security, Security::Key(keys.into()));
     for settings in &all {

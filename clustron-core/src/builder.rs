@@ -1,6 +1,7 @@
 //! Configuring and starting a node.
 
 mod installer;
+mod pipeline;
 mod security;
 mod storage;
 
@@ -37,6 +38,7 @@ use crate::membership::{FailureDetector, Listed, MembershipConfig, configured_de
 use crate::messaging::{Handlers, Messenger, MessengerConfig, SILENCE_MAX};
 use crate::metrics::{CoreMetrics, Exposed, Register};
 use crate::monitor;
+use crate::pipeline::Registry;
 use crate::roles;
 use crate::security::{KeySource, Secured, TlsConfig};
 use crate::status::StatusBoard;
@@ -76,6 +78,7 @@ pub struct ClusterBuilder {
     /// Which kinds of security were asked for one by one.
     tls: Option<TlsConfig>,
     cluster_key: Option<KeySource>,
+    layers: Registry,
 }
 
 impl fmt::Debug for ClusterBuilder {
@@ -113,6 +116,7 @@ impl ClusterBuilder {
             twice: None,
             tls: None,
             cluster_key: None,
+            layers: Registry::default(),
         }
     }
 
@@ -276,6 +280,7 @@ impl ClusterBuilder {
     pub async fn start(mut self) -> Result<Cluster, StartError> {
         let name = ClusterName::new(self.name.clone()).map_err(crate::ConfigError::from)?;
         self.config.check_with(!self.sources.is_empty())?;
+        self.plans()?;
         if let Some(module) = self.twice {
             return Err(StartError::ModuleTwice(module));
         }
@@ -350,6 +355,7 @@ impl ClusterBuilder {
             connections_per_peer_max: config.connections_per_peer_max,
             data_idle_timeout: config.data_idle_timeout,
             silence_max: SILENCE_MAX,
+            plans: self.plans()?,
         };
         let (messenger, news) = Messenger::new(
             &limits,

@@ -102,7 +102,15 @@ const STATE_BYTES_MAX: usize = 4 << 30;
 
 /// Decodes a value as it comes in, which the stream must hold exactly.
 pub(crate) fn decode_from<T: DeserializeOwned>(input: &mut dyn Read) -> Result<T, CodecError> {
-    let config = bincode::config::standard().with_limit::<STATE_BYTES_MAX>();
+    decode_up_to::<T, STATE_BYTES_MAX>(input)
+}
+
+/// The same for a value that may claim at most `BYTES_MAX`. Of a stream nobody knows how much is
+/// still to come, so a text that claims less than that gets its room before it is there.
+pub(crate) fn decode_up_to<T: DeserializeOwned, const BYTES_MAX: usize>(
+    input: &mut dyn Read,
+) -> Result<T, CodecError> {
+    let config = bincode::config::standard().with_limit::<BYTES_MAX>();
     let mut input = Counting { input, bytes: 0 };
     let decoded = bincode::serde::decode_from_std_read(&mut input, config);
     let failed = |reason: String, bytes: usize| {

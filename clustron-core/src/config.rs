@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::discovery::SEEDS_MAX;
 use crate::identity::{InvalidMetadata, InvalidName, NodeName, Role, check_metadata};
 use crate::membership::{InvalidMembershipConfig, MembershipConfig};
+use crate::pipeline::{PipelineConfig, PipelineError};
 use crate::roles;
 use crate::security::Security;
 use crate::voters::Goal;
@@ -46,6 +47,14 @@ pub enum ConfigError {
     /// A setting of the failure detector cannot be used.
     #[error(transparent)]
     Membership(#[from] InvalidMembershipConfig),
+    /// The layers of a lane cannot be used.
+    #[error("{key}: {problem}")]
+    Pipeline {
+        /// The setting: `pipeline.data` or `pipeline.bulk`.
+        key: &'static str,
+        /// What is wrong.
+        problem: Box<PipelineError>,
+    },
 }
 
 impl ConfigError {
@@ -130,6 +139,10 @@ pub struct Config {
     /// [ready](crate::Health::is_ready), 1 s to 1 h. While a leader is heard the age is about one
     /// heartbeat interval; choose it by how old an answer of the node may be.
     pub ready_staleness_max: Duration,
+    /// Layers between messages and the wire: compression, credits, sending again. None by default;
+    /// the same on all nodes. Checked when the node starts, with the
+    /// [layers](crate::ClusterBuilder::layers) that it knows.
+    pub pipeline: PipelineConfig,
     /// The control plane's times.
     pub timing: Timing,
     /// The failure detector.
@@ -157,6 +170,7 @@ impl Default for Config {
             data_idle_timeout: Duration::from_secs(300),
             metrics_interval: Duration::from_secs(10),
             ready_staleness_max: Duration::from_secs(10),
+            pipeline: PipelineConfig::default(),
             timing: Timing::lan(),
             membership: MembershipConfig::lan(),
         }

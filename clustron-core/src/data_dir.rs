@@ -32,6 +32,8 @@ use crate::chance::Chance;
 use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, Incarnation, NodeId, NodeName};
 use crate::recovery::Loss;
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 
 #[cfg_attr(
     not(feature = "simulation"),
@@ -357,6 +359,21 @@ fn take(disk: &dyn Disk) -> Result<(Lock, Option<Identity>), DataDirError> {
         None => Ok((lock, None)),
     }
 }
+
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 2] = [
+    Decoder::new("an identity", |bytes| {
+        let _ = codec::decode::<Identity>(bytes);
+    }),
+    Decoder::new("a directory with an identity", |bytes| {
+        let disk = Arc::new(clustron_wal::SimDisk::new(0));
+        // The rest of the directory is the log, as it comes.
+        disk.put("log-00000000000000000000.wal", bytes);
+        if clustron_wal::replace(disk.as_ref(), IDENTITY, bytes).is_ok() {
+            let _ = DataDir::at_rest(disk).map_err(|error| error.to_string());
+        }
+    }),
+];
 
 /// A value as it stands in a directory.
 pub(crate) fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, DiskError> {

@@ -19,6 +19,8 @@ use crate::metrics::CoreMetrics;
 use crate::opinion::Opinion;
 use crate::outlook::{Described, Outlook, OutlookBoard, Suspicion, outlook};
 use crate::reachability::Reachability;
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 use crate::tasks::Tasks;
 
 /// Inputs that may wait for the detector. Probes are repeated, so one more that is dropped under a
@@ -42,6 +44,9 @@ impl messaging::Message for Message {
     const KIND: &'static str = "core.membership";
     const BYTES_MAX: usize = 64 << 10;
 }
+
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 1] = [Decoder::message::<Message>()];
 
 /// The detector's parts before it can run: others need what it shows.
 pub(crate) struct Detection {

@@ -55,6 +55,11 @@ pub use subscription::Subscription;
 
 use crate::identity::NodeId;
 use crate::messaging::Message;
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
+
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 2] = [interest::WANTS, cluster_bus::EVENTS];
 
 /// A message that is told to whoever subscribes to its kind.
 pub trait Event: Message {}

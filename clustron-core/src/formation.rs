@@ -19,6 +19,8 @@ use crate::error::StartError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::local::Local;
 use crate::messaging::{Lane, Message, Messenger, Process, Refusal, Request};
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 use crate::view::NodeState;
 use seeds::Seeds;
 
@@ -49,6 +51,9 @@ impl Message for Greet {
 impl Request for Greet {
     type Reply = Greeting;
 }
+
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 1] = [Decoder::request::<Greet>()];
 
 /// How an attempt to belong to a cluster ended.
 pub(crate) enum Formed {

@@ -56,6 +56,9 @@
 //! * A crashed process is down in under five seconds; a healthy one that is slow is not.
 //!
 //! A call that timed out is *unknown*, never *absent*: see [`Outcome`].
+//!
+//! Messages can pass through layers that compress them, send them again or hold back whoever is too
+//! fast for its reader: see [`pipeline`].
 
 mod bootstrap;
 mod builder;
@@ -76,6 +79,8 @@ mod error;
 pub mod event_bus;
 mod follow;
 mod formation;
+#[cfg(test)]
+mod golden;
 mod hand_over;
 pub mod health;
 mod identity;
@@ -133,8 +138,8 @@ pub use late::LateCluster;
 pub use leadership::Leadership;
 pub use membership::{InvalidMembershipConfig, MembershipConfig};
 pub use messaging::{
-    HandlerOptions, InvalidTraceparent, ItemSink, Message, MessageError, Outcome, Refusal,
-    ReplyStream, Request, RequestOptions, Retry, SinkError, StreamOptions, StreamRequest,
+    HandlerOptions, InvalidTraceparent, ItemSink, Message, MessageError, OtherLayers, Outcome,
+    Refusal, ReplyStream, Request, RequestOptions, Retry, SinkError, StreamOptions, StreamRequest,
     TraceContext, WhenFull,
 };
 pub use metrics::{Metric, MetricFamily, MetricValue, MetricsListener, MetricsSnapshot};

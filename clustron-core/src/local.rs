@@ -7,6 +7,7 @@ use crate::data_dir::GivenUp;
 use crate::defect::Defect;
 use crate::identity::{ClusterId, ClusterName, Incarnation, Metadata, NodeId, NodeInfo};
 use crate::messaging::{Hello, Lane, Process};
+use crate::pipeline::Fingerprint;
 use crate::view::View;
 
 /// This node's own description. The identity is fixed; the incarnation rises when the node refutes
@@ -143,14 +144,25 @@ impl Local {
         }
     }
 
-    /// What to say to a node that this one connects to.
+    /// What to say to a node that this one connects to, on a lane without layers.
     pub(crate) fn hello(&self, lane: Lane, expects: Option<NodeId>) -> Hello {
         let (node, cluster_id) =
             self.changing.read().unwrap_or_else(PoisonError::into_inner).clone();
         let (cluster, modules) = (self.cluster.clone(), self.modules.clone());
         let knows = expects.and_then(|id| self.latest_process(id));
-        let durable = self.durable;
-        Hello { cluster, cluster_id, node, modules, lane, durable, expects, knows }
+        let (durable, pipeline, conversation) = (self.durable, Fingerprint::default(), None);
+        Hello {
+            cluster,
+            cluster_id,
+            node,
+            modules,
+            lane,
+            durable,
+            expects,
+            knows,
+            pipeline,
+            conversation,
+        }
     }
 
     /// What to answer to a node that has connected.

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use exposed::Exposed;
 pub use listener::MetricsListener;
-pub(crate) use parts::{ByKind, ByLane, Times};
+pub(crate) use parts::{ByKind, ByLane, ByLayer, Times};
 pub(crate) use sampled::Sampled;
 pub use snapshot::{Metric, MetricFamily, MetricValue, MetricsSnapshot};
 
@@ -46,6 +46,12 @@ pub(crate) struct CoreMetrics {
     pub(crate) bytes_sent: ByLane,
     pub(crate) bytes_received: ByLane,
     pub(crate) frames_waiting: Gauge,
+    pub(crate) conversations_open: Gauge,
+    pub(crate) conversations_waiting: Gauge,
+    pub(crate) conversations_unconnected: Gauge,
+    pub(crate) conversations_failed: Counter,
+    pub(crate) messages_lost: Counter,
+    pub(crate) layer_counts: ByLayer,
     pub(crate) messages_sent: Counter,
     pub(crate) messages_received: Counter,
     pub(crate) messages_unhandled: Counter,
@@ -144,6 +150,16 @@ impl CoreMetrics {
             &self.messages_not_taken,
         );
         counter("requests_sent", "Requests sent", &self.requests_sent);
+        counter(
+            "conversations_failed",
+            "Conversations through layers that ended although somebody might have used them",
+            &self.conversations_failed,
+        );
+        counter(
+            "messages_lost",
+            "One-way messages that a conversation had taken and that may be lost with its end",
+            &self.messages_lost,
+        );
         counter("events_published", "Events that this node published", &self.events_published);
         counter(
             "events_dropped",
@@ -262,6 +278,26 @@ impl CoreMetrics {
             "Frames that wait to be written to connections",
             self.frames_waiting.clone(),
         );
+        registry.register(
+            "layer_counts",
+            "What the layers of the pipeline have counted, by lane, layer and what it is",
+            self.layer_counts.family.clone(),
+        );
+        for (name, help, gauge) in [
+            ("conversations_open", "Conversations through layers", &self.conversations_open),
+            (
+                "conversations_waiting",
+                "Conversations whose senders wait, for credit or for what is not confirmed",
+                &self.conversations_waiting,
+            ),
+            (
+                "conversations_unconnected",
+                "Conversations that wait for their next connection",
+                &self.conversations_unconnected,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register(
             "detector_inputs_waiting",
             "Messages that wait for the failure detector, when it last took one",

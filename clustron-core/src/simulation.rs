@@ -1,6 +1,8 @@
 //! What a simulation of a whole cluster needs from inside the core. Only with the feature
 //! `simulation`; nothing here is for services.
 
+mod decoders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use crate::opinion::Opinion;
 use crate::{
     ClusterHandle, ClusterId, Incarnation, Metadata, NodeId, NodeInfo, Rejection, Timestamp, View,
 };
+
+pub(crate) use decoders::ScriptedPeer;
+pub use decoders::{Area, Decoder, decoders, pieces};
 
 /// A deliberate defect of a whole node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

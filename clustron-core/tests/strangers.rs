@@ -216,9 +216,10 @@ async fn another_protocol_version_is_refused_and_told_ours() {
 fn hello(node: &NodeInfo) -> Vec<u8> {
     let cluster = ClusterName::new("orders").unwrap();
     let (cluster_id, modules): (Option<ClusterId>, BTreeSet<String>) = (None, BTreeSet::new());
-    // The lane is the data lane, nothing is on disk, nobody in particular is expected, and nothing
-    // is known of the other node's process.
-    let rest = (1u32, false, None::<NodeId>, None::<(u64, u64)>);
+    // The lane is the data lane, nothing is on disk, nobody in particular is expected, nothing is
+    // known of the other node's process, and there are no layers.
+    let (layers, conversation) = (Vec::<(String, String)>::new(), None::<(u32, bool)>);
+    let rest = (1u32, false, None::<NodeId>, None::<(u64, u64)>, layers, conversation);
     let hello = codec::encode(&(cluster, cluster_id, node, modules, rest)).unwrap();
     [PREAMBLE, &frame(&hello)].concat()
 }

@@ -22,7 +22,7 @@
 //! time of one.
 //!
 //! Besides, [`conformance`] has the suite that every [`Transport`](clustron_core::Transport)
-//! passes, one of your own too.
+//! passes, one of your own too; [`golden`] freezes bytes, [`hostile`] gives some that mean harm.
 //!
 //! A test waits for what a process says, never for time to pass:
 //!
@@ -69,6 +69,8 @@
 mod addrs;
 pub mod cluster;
 pub mod conformance;
+pub mod golden;
+pub mod hostile;
 mod ledger;
 mod name_server;
 pub mod predicates;

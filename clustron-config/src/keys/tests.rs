@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use clustron_core::pipeline::PipelineConfig;
 use clustron_core::{Config, MembershipConfig, Timing, TlsConfig};
 
 use super::*;
@@ -26,8 +27,7 @@ fn every_field_of_the_configuration_has_a_key() {
     let config = fields!(Config: name, listen, advertise, seeds, expect, roles, tags,
         snapshot_entries, data_dir, voters_max, voters_min, frame_bytes_max, security,
         connections_max, connections_per_peer_max, data_idle_timeout, metrics_interval,
-        ready_staleness_max, timing,
-        membership);
+        ready_staleness_max, pipeline, timing, membership);
     let sections: BTreeSet<&str> = sections().collect();
     let top: BTreeSet<&str> = names("").union(&sections).copied().collect();
     assert_eq!(top, config.into_iter().chain(["cluster", "profile", "discovery"]).collect());
@@ -38,6 +38,8 @@ fn every_field_of_the_configuration_has_a_key() {
         TlsConfig::new("", "", "");
     let discovery = fields!(Sources: files, dns, srv, name_servers);
     assert_eq!(names("discovery"), discovery.into());
+    let pipeline = fields!(PipelineConfig: data, bulk);
+    assert_eq!(names("pipeline"), pipeline.into());
     let timing = fields!(Timing: heartbeat_interval, leader_lease, leader_silence,
         view_stable_after, voter_stable_after, connect_timeout, request_deadline,
         formation_timeout);
@@ -68,6 +70,7 @@ fn every_key_has_a_place_of_its_own() {
             Field::Servers(_) => "10.0.0.17:53",
             Field::Roles(_) => "witness",
             Field::Detector(_) => "quorum:heartbeat",
+            Field::Layers(_) => "compress above_bytes=17",
             Field::Cluster | Field::Profile | Field::Tags(_) => continue,
         };
         let value = crate::tree::Value::Text(value.to_owned());
@@ -133,7 +136,9 @@ fn a_misspelt_key_is_told_what_was_meant() {
         assert_eq!(remedy(section, name), meant, "{section} {name}");
     }
     assert!(remedy("timing", "colour").starts_with("there are heartbeat_interval, leader_lease, "));
-    assert!(remedy("", "colour").ends_with("tags, security, discovery, timing, membership"));
+    assert!(
+        remedy("", "colour").ends_with("tags, security, discovery, pipeline, timing, membership")
+    );
     assert!(remedy("membership", "probe").starts_with("there are "), "profile is another matter");
     assert!(remedy("", "Clustron").starts_with("only an appsettings.json has such a section"));
 }

@@ -20,6 +20,8 @@ use crate::identity::{NodeId, NodeInfo, NodeName};
 use crate::messaging::{Message, Messenger, Request};
 use crate::metrics::Exposed;
 use crate::roles;
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 
 /// The most bytes of text that one node's metrics may have to be collected.
 pub const METRICS_BYTES_MAX: usize = 1 << 20;
@@ -123,6 +125,9 @@ impl Request for AskMetrics {
     type Reply = MetricsReply;
 }
 
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 1] = [Decoder::request::<AskMetrics>()];
+
 #[derive(Debug, Serialize, Deserialize)]
 enum MetricsReply {
     Text(String),
@@ -146,6 +151,7 @@ pub(crate) fn serve(messenger: &Messenger, exposed: Arc<Exposed>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
 
     fn node(name: &str, latest: Option<&str>, error: Option<&str>) -> NodeMetrics {
         let text = |text: &str| MetricsText { text: text.into(), age: Duration::from_millis(1500) };
@@ -175,5 +181,14 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_bytes_of_metrics_messages_are_frozen() {
+        let mut table = golden::file("metrics.txt");
+        table.add("ask", &AskMetrics);
+        table.add("text", &MetricsReply::Text("# EOF".to_owned()));
+        table.add("too large", &MetricsReply::TooLarge { bytes: 300 });
+        table.check();
     }
 }

@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use super::Control;
 use super::command::ModuleCommand;
-use super::propose::{ProposeError, deadline_there};
+use super::propose::{ProposeError, deadline_there, not_taken};
 use super::queue::{Queued, Unanswered};
 use super::rpc::{HandedOn, Proposal, ProposeMany, Proposed};
 use crate::defect::{ClusterBug, Defect};
 use crate::identity::NodeId;
-use crate::messaging::{ItemSink, Lane, MessageError, Outcome, SinkError, StreamOptions};
+use crate::messaging::{ItemSink, Lane, MessageError, SinkError, StreamOptions};
 
 /// Requests that may be under way to one leader at the same time: as many as it has entries.
 const REQUESTS_IN_FLIGHT: usize = 4;
@@ -46,11 +46,13 @@ impl Callers {
 
     /// The same error to everybody who has no answer yet.
     fn fail(&mut self, error: &MessageError, defect: Defect) {
-        let untouched = error.outcome() == Outcome::NotApplied;
         for place in 0..self.0.len() {
-            let answer = match untouched || defect.is(ClusterBug::HandedOnAgain) {
-                true => Ok(Proposed::NotLeader { leader: None }),
-                false => Err(Unanswered::Failed(ProposeError::Unconfirmed(error.to_string()))),
+            let answer = match not_taken(error) {
+                Some(not_taken) => Ok(not_taken),
+                None if defect.is(ClusterBug::HandedOnAgain) => {
+                    Ok(Proposed::NotLeader { leader: None })
+                }
+                None => Err(Unanswered::Failed(ProposeError::Unconfirmed(error.to_string()))),
             };
             self.tell(place, answer);
         }
@@ -66,8 +68,11 @@ impl Control {
     ) -> Result<Proposed, ProposeError> {
         match self.courier.answer_to(command, until).await {
             Ok(proposed) => Ok(proposed),
-            // Nobody has taken it: neither is it applied, nor does a leader have too much to do.
-            Err(Unanswered::TooLate(_)) => Ok(Proposed::NotLeader { leader: None }),
+            // Nobody has taken it. If that is for want of a leader, it is no load.
+            Err(Unanswered::TooLate(overload)) => match self.hears_leader() {
+                true => Ok(Proposed::Overloaded(overload)),
+                false => Ok(Proposed::NotLeader { leader: None }),
+            },
             Err(Unanswered::Closed) => Err(ProposeError::NotRunning),
             Err(Unanswered::Failed(error)) => Err(error),
         }

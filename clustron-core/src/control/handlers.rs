@@ -1,6 +1,7 @@
 //! What this node's control plane answers when others ask.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::batch::BATCH_COMMANDS_MAX;
 use super::command::{COMMAND_BYTES_MAX, Command, ModuleCommand, Response};
 use super::courier::{in_pieces, send_answers};
 use super::propose::ProposeError;
+use super::proposer::REQUESTS_MAX;
 use super::receiving::{NotTaken, Step};
 use super::rpc::{
     Append, Appended, AskPreVote, AskVote, ChunkReply, HandedOn, Join, JoinReply, Proposal,
@@ -31,6 +33,9 @@ const MODULE_BYTES_MAX: usize = 1024;
 
 /// How long a command that another node handed on may wait here to be applied.
 const PROPOSE_MAX: Duration = Duration::from_secs(30);
+
+/// How long the answers to commands may take on their way, beyond the commands' deadlines.
+const TELL_MAX: Duration = Duration::from_secs(1);
 
 /// A leader that is out of touch is answered for one silence, refused until the end of this one,
 /// and then answered again. Meanwhile another voter can be elected: it stands after one silence, in
@@ -60,12 +65,16 @@ impl Control {
         on!(handle_pre_vote);
         on!(handle_take_over);
         on!(handle_hand_over);
-        on!(handle_propose);
+        const AT_ONCE: NonZeroU32 = NonZeroU32::new(REQUESTS_MAX as u32).expect("it is not zero");
+        let options = HandlerOptions { at_once: AT_ONCE, ..HandlerOptions::default() };
         let this = self.clone();
-        self.messenger
-            .on_stream_request(HandlerOptions::default(), move |from, request, answers| {
-                this.clone().handle_propose_many(from, request, answers)
-            });
+        self.messenger.on_request_with(options, move |from, request| {
+            this.clone().handle_propose(from, request)
+        });
+        let this = self.clone();
+        self.messenger.on_stream_request(options, move |from, request, answers| {
+            this.clone().handle_propose_many(from, request, answers)
+        });
         on!(handle_read_index);
         on!(handle_whom_do_you_reach);
     }
@@ -248,8 +257,13 @@ impl Control {
         request: ProposeMany,
         mut answers: ItemSink<Vec<(u16, Proposed)>>,
     ) -> Result<(), SinkError> {
+        // No node of ours asks for so many.
+        if request.commands.len() > BATCH_COMMANDS_MAX {
+            return Ok(());
+        }
         let ours = self.check_cluster(request.cluster).is_ok();
-        let ours = ours && request.commands.len() <= BATCH_COMMANDS_MAX;
+        let longest = request.commands.iter().map(|command| command.deadline_ms).max();
+        let longest = Duration::from_millis(longest.unwrap_or(0).into()).min(PROPOSE_MAX);
         let propose = |(place, HandedOn { command, deadline_ms }): (u16, HandedOn)| {
             let this = &self;
             let deadline = Duration::from_millis(deadline_ms.into()).min(PROPOSE_MAX);
@@ -263,12 +277,17 @@ impl Control {
         };
         let under_way: FuturesUnordered<_> = (0u16..).zip(request.commands).map(propose).collect();
         let mut known = under_way.ready_chunks(BATCH_COMMANDS_MAX);
-        while let Some(known) = known.next().await {
-            for some in in_pieces(known) {
-                send_answers(&mut answers, some).await?;
+        let tell = async {
+            while let Some(known) = known.next().await {
+                for some in in_pieces(known) {
+                    send_answers(&mut answers, some).await?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // Whoever does not read the answers keeps no room here: by then their callers have given
+        // up.
+        tokio::time::timeout(longest + TELL_MAX, tell).await.unwrap_or(Ok(()))
     }
 
     /// Proposes a command of another node as the leader.

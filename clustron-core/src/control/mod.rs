@@ -13,6 +13,8 @@ mod command;
 mod compaction;
 mod content;
 mod courier;
+#[cfg(feature = "simulation")]
+mod decoders;
 mod describe;
 mod disk_watch;
 mod freshness;
@@ -56,6 +58,8 @@ use campaign::Campaign;
 pub(crate) use command::Removed;
 pub use command::{COMMAND_BYTES_MAX, Rejection};
 pub(crate) use command::{Command, Response};
+#[cfg(feature = "simulation")]
+pub(crate) use decoders::{FILE_DECODERS, MESSAGE_DECODERS};
 use log_store::Log;
 pub(crate) use loss::LOSSES_MAX;
 pub(crate) use machine::Modules;
@@ -369,7 +373,7 @@ impl Control {
         let latest = agreed.activations.back()?;
         let in_office = match latest.node == self.local.id {
             true => self.leading.borrow().is_some(),
-            false => self.campaign.hears_leader() && self.leader_in_touch(),
+            false => self.hears_leader(),
         };
         let believed = in_office
             && self.raft_leader() == Some(latest.node)
@@ -397,6 +401,11 @@ impl Control {
             Some(following) => following.leader().map(|leader| leader.node),
             None => self.raft.metrics().borrow().current_leader,
         }
+    }
+
+    /// Whether a leader has been heard lately that hears a majority itself.
+    fn hears_leader(&self) -> bool {
+        self.campaign.hears_leader() && self.leader_in_touch()
     }
 
     fn leader_in_touch(&self) -> bool {

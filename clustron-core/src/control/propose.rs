@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Control;
 use super::command::{Command, ModuleCommand, Rejection, Response};
-use super::proposer::{Backlog, Overload};
+use super::proposer::{Backlog, Overload, REQUESTS_MAX};
 use super::rpc::{Proposal, Propose, Proposed};
 use crate::identity::NodeId;
 use crate::messaging::{Lane, MessageError, Outcome};
@@ -187,12 +187,12 @@ impl Control {
                     // which may have yet to learn of another.
                     let by_log = matches!(proposal, Proposal::Module(_));
                     if hint.is_none_or(|hint| by_log && hint != self.local.id) {
-                        tokio::time::sleep(RETRY_AFTER.min(left)).await;
+                        tokio::time::sleep_until(until.min(Instant::now() + RETRY_AFTER)).await;
                     }
                 }
                 Proposed::Overloaded(reason) => {
                     overload = Some(reason);
-                    tokio::time::sleep(pause.min(left)).await;
+                    tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
                     pause = (2 * pause).min(OVERLOAD_PAUSE_MAX);
                 }
             }
@@ -261,11 +261,26 @@ impl Control {
             Err(MessageError::TooLarge { bytes, max }) => {
                 Err(ProposeError::TooLarge { bytes, max })
             }
-            Err(error) if error.outcome() == Outcome::NotApplied => {
-                Ok(Proposed::NotLeader { leader: None })
+            Err(error) => {
+                not_taken(&error).ok_or_else(|| ProposeError::Unconfirmed(error.to_string()))
             }
-            Err(error) => Err(ProposeError::Unconfirmed(error.to_string())),
         }
+    }
+}
+
+/// What it means that a request with commands could not be made or was turned away. `None` where
+/// the commands may have been taken for all that.
+pub(super) fn not_taken(error: &MessageError) -> Option<Proposed> {
+    match error {
+        MessageError::Busy { .. } => Some(Proposed::Overloaded(Overload {
+            of: Backlog::Requests,
+            waiting: REQUESTS_MAX,
+            limit: REQUESTS_MAX,
+        })),
+        error if error.outcome() == Outcome::NotApplied => {
+            Some(Proposed::NotLeader { leader: None })
+        }
+        _ => None,
     }
 }
 

@@ -35,6 +35,10 @@ const ENTRIES_IN_FLIGHT: usize = 4;
 const HANDED_ON: usize = QUEUE_COMMANDS;
 const HANDED_ON_BYTES: usize = 4 * QUEUE_BYTES;
 
+/// Requests with commands of other nodes that a leader answers at the same time, for each of the two
+/// kinds.
+pub(super) const REQUESTS_MAX: usize = 512;
+
 /// How many entries a leader may have in its log that it has not applied. What is under way through
 /// its queue is far less; one with more than this has taken over a long log and still applies it,
 /// up to 1,024 commands to an entry, before anything new.
@@ -49,6 +53,8 @@ pub enum Backlog {
     CommandBytes,
     /// Entries of the log that the leader has yet to apply.
     Entries,
+    /// Requests with commands of other nodes that the leader has yet to answer.
+    Requests,
 }
 
 impl std::fmt::Display for Backlog {
@@ -57,6 +63,7 @@ impl std::fmt::Display for Backlog {
             Self::Commands => "commands wait for the log",
             Self::CommandBytes => "bytes of commands wait for the log",
             Self::Entries => "entries of the log wait to be applied",
+            Self::Requests => "requests with commands wait for their answers",
         })
     }
 }

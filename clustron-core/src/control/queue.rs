@@ -125,9 +125,10 @@ impl Queue {
             if self.commands_free.is_closed() {
                 return Err(Unanswered::Closed);
             }
+            // Before anybody can take it out, so that there are never fewer than none.
+            self.metrics.proposals_waiting.inc();
             waiting.push(queued, bytes, until.saturating_duration_since(self.started))
         };
-        self.metrics.proposals_waiting.inc();
         let place = Place { queue: self, ticket };
         self.arrived.notify_one();
         match tokio::time::timeout_at(until, answered).await {

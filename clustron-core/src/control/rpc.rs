@@ -16,6 +16,8 @@ use crate::election::{LogEnd, PreVote};
 use crate::hand_over::HandOverError;
 use crate::identity::{ClusterId, Incarnation, NodeId, NodeInfo};
 use crate::messaging::{Message, Request, StreamRequest};
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 
 macro_rules! request {
     ($type:ty, $kind:literal, $reply:ty) => {
@@ -255,6 +257,22 @@ impl From<Rejection> for JoinReply {
         }
     }
 }
+
+#[cfg(feature = "simulation")]
+pub(super) const DECODERS: [Decoder; 12] = [
+    Decoder::request::<Append>(),
+    Decoder::request::<AskVote>(),
+    Decoder::request::<SnapshotChunk>(),
+    Decoder::request::<AskPreVote>(),
+    Decoder::request::<TakeOver>(),
+    Decoder::request::<HandOver>(),
+    Decoder::request::<Propose>(),
+    Decoder::stream_request::<ProposeMany>(),
+    Decoder::request::<ReadIndex>(),
+    Decoder::request::<WhoVotes>(),
+    Decoder::request::<WhomDoYouReach>(),
+    Decoder::request::<Join>(),
+];
 
 #[cfg(test)]
 mod tests {

@@ -33,10 +33,13 @@ use crate::codec::CodecError;
 pub(crate) use reader::{Section, SnapshotReader, check_whole};
 pub(crate) use writer::SnapshotWriter;
 
-const MAGIC: [u8; 8] = *b"CLSNAP\x02\0";
+pub(super) const MAGIC: [u8; 8] = *b"CLSNAP\x02\0";
 
 /// The largest piece of a state.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
+
+/// The most bytes that the core's state may claim: a view of 65 536 nodes, each described in 4 KiB.
+pub(super) const AGREED_BYTES_MAX: usize = 256 << 20;
 
 /// The longest name of a module.
 const NAME_BYTES_MAX: usize = 64 << 10;

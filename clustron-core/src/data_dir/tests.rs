@@ -1,4 +1,5 @@
 use super::*;
+use crate::golden;
 use clustron_wal::SimDisk;
 
 fn name(name: &str) -> ClusterName {
@@ -158,4 +159,32 @@ fn a_first_start_that_is_cut_off_anywhere_can_be_repeated() {
         let again = open_as(&disk, "orders", Some("a"));
         assert!(again.is_ok(), "cut off at step {step}: {}", again.unwrap_err());
     }
+}
+
+#[test]
+fn the_bytes_of_the_identity_file_are_frozen() {
+    let (cluster, node) = (golden::cluster(), NodeId(1));
+    let whole = Identity {
+        cluster_name: name("orders"),
+        cluster: Some(cluster),
+        node,
+        name: Some(NodeName::new("a").unwrap()),
+        starts: 4,
+        incarnation: Incarnation(2),
+        foreign_rest: true,
+        declaring: Some(golden::loss()),
+        given_up: vec![GivenUp { cluster, node: NodeId(3) }],
+    };
+    let new = Identity {
+        cluster: None,
+        name: None,
+        foreign_rest: false,
+        declaring: None,
+        given_up: vec![],
+        ..whole.clone()
+    };
+    let mut table = golden::file("identity.txt");
+    table.add("identity of a new node", &new);
+    table.add("identity with everything", &whole);
+    table.check();
 }

@@ -35,6 +35,8 @@ use futures::future::BoxFuture;
 pub use dns::{DnsSeeds, SrvSeeds};
 pub use error::DiscoveryError;
 pub use file::FileSeeds;
+#[cfg(feature = "simulation")]
+pub(crate) use file::seeds_of as seeds_of_file;
 pub(crate) use search::{Addresses, Search};
 pub use static_seeds::StaticSeeds;
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{NodeId, NodeInfo};
 use crate::messaging::{KIND_BYTES_MAX, Message, Request};
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 
 /// Kinds that a node can name. One that wants more names none and gets all.
 const KINDS_MAX: usize = 256;
@@ -38,6 +40,9 @@ impl Message for Wants {
 impl Request for Wants {
     type Reply = ();
 }
+
+#[cfg(feature = "simulation")]
+pub(super) const WANTS: Decoder = Decoder::request::<Wants>();
 
 /// What one node knows of what others want, and what they know of it.
 #[derive(Debug, Default)]
@@ -131,6 +136,7 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
     use crate::identity::{Incarnation, NodeName};
 
     const NOW: Duration = Duration::from_secs(100);
@@ -210,5 +216,14 @@ mod tests {
         interest.learn(NodeId(2), Wants { starts: 1, word: 1, kinds: None });
         interest.keep(|_| false);
         assert_eq!(interest.len(), 0);
+    }
+
+    #[test]
+    fn the_bytes_of_what_a_node_wants_are_frozen() {
+        let mut table = golden::file("interest.txt");
+        let kinds = Some(BTreeSet::from(["k".to_owned()]));
+        table.add("wants", &Wants { starts: 4, word: 5, kinds });
+        table.add("wants all", &Wants { starts: 4, word: 5, kinds: None });
+        table.check();
     }
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use clustron_wal::FileDisk;
 
+use super::{Greet, Greeting};
 use crate::chance::Chance;
 use crate::cluster::Cluster;
 use crate::control::fixture::founding_on_disk;
-use crate::data_dir::{Calls, DataDir};
+use crate::data_dir::{Calls, DataDir, GivenUp};
+use crate::golden;
 use crate::identity::{ClusterId, ClusterName, NodeId, NodeName};
 use crate::{MemoryNetwork, StartError};
 
@@ -62,4 +64,20 @@ async fn what_a_majority_has_kept_of_a_founding_is_the_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let old = cut_off(folder.path(), 2);
     assert_eq!(cluster_of_all(folder.path()).await, old);
+}
+
+#[test]
+fn the_bytes_of_a_greeting_are_frozen() {
+    let (cluster, node) = (golden::cluster(), golden::node());
+    let greeting = Greeting {
+        node: node.clone(),
+        sees: [NodeId(2)].into(),
+        cluster: Some((cluster, true)),
+        knows: vec![node],
+        given_up: vec![GivenUp { cluster, node: NodeId(3) }],
+    };
+    let mut table = golden::file("greet.txt");
+    table.add("greet", &Greet(greeting.clone()));
+    table.add("greeting", &greeting);
+    table.check();
 }

@@ -227,6 +227,7 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::golden;
     use PeerState::{Alive, Down, Left, Suspect};
 
     #[test]
@@ -264,5 +265,38 @@ mod tests {
         assert_eq!(Message::Gossip { news: many.clone() }.news().len(), NEWS_MAX);
         let compare = Message::Compare { ranges: vec![], news: many };
         assert_eq!(compare.news().len(), COMPARED_NEWS_MAX);
+    }
+
+    #[test]
+    fn the_bytes_of_each_message_are_frozen() {
+        let (node, by, incarnation) = (NodeId(1), NodeId(2), Incarnation(3));
+        let standing = |standing| News::Standing { node, incarnation, standing };
+        let metadata = Arc::new(golden::node().metadata());
+        let news = vec![
+            standing(Standing::Alive),
+            standing(Standing::Suspect { by }),
+            standing(Standing::Down { by }),
+            standing(Standing::Left),
+            News::Metadata { node, revision: 4, metadata },
+            News::Links { node, version: 5, broken: vec![by] },
+        ];
+        let (seq, target) = (300, NodeId(4));
+        let ranges = vec![
+            Range { from: node, to: by, print: Some(7) },
+            Range { from: by, to: target, print: None },
+        ];
+        let mut table = golden::file("membership.txt");
+        for (name, message) in [
+            ("ping", Message::Ping { seq, news }),
+            ("ack", Message::Ack { seq, news: vec![] }),
+            ("ping request", Message::PingRequest { seq, target, news: vec![] }),
+            ("indirect ack", Message::IndirectAck { seq, target, news: vec![] }),
+            ("heartbeat", Message::Heartbeat { news: vec![] }),
+            ("gossip", Message::Gossip { news: vec![] }),
+            ("compare", Message::Compare { ranges, news: vec![] }),
+        ] {
+            table.add(name, &message);
+        }
+        table.check();
     }
 }

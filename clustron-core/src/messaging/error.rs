@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::envelope::NotReplied;
 use crate::identity::NodeId;
 
 /// What is known of an operation that failed.
@@ -24,7 +25,8 @@ pub enum MessageError {
         /// The addressee.
         node: NodeId,
     },
-    /// No connection could be opened. Not applied; try again later or elsewhere.
+    /// No connection could be opened, or its conversation through layers ended before the request
+    /// left. Not applied; try again later or elsewhere.
     #[error("node {node} cannot be reached at {addr}: {reason}")]
     Unreachable {
         /// The addressee.
@@ -175,5 +177,16 @@ impl MessageError {
     /// Whether nobody of that identity is to be found any more, and not only no answer.
     pub(crate) fn says_gone(&self) -> bool {
         matches!(self, Self::Unreachable { gone: true, .. } | Self::UnknownNode { .. })
+    }
+}
+
+/// What a refusal means for whoever has asked.
+pub(super) fn not_replied(node: NodeId, kind: &'static str, why: NotReplied) -> MessageError {
+    match why {
+        NotReplied::NoHandler => MessageError::NoHandler { node, kind },
+        NotReplied::Undecodable { reason } => MessageError::Undecodable { node, kind, reason },
+        NotReplied::Panicked => MessageError::HandlerPanicked { node, kind },
+        NotReplied::ReplyLost { reason } => MessageError::BadReply { node, kind, reason },
+        NotReplied::Busy => MessageError::Busy { node, kind },
     }
 }

@@ -156,6 +156,21 @@ pub(crate) fn put_frame(out: &mut BytesMut, payload: &[u8]) {
     out.put_slice(payload);
 }
 
+/// The same for a payload in two parts, so that a packet and its headers need not be joined first.
+pub(crate) fn put_parts(out: &mut BytesMut, parts: [&[u8]; 2]) {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    debug_assert!(u32::try_from(length).is_ok(), "packets are limited far below 4 GiB");
+    out.reserve(HEAD_BYTES + length);
+    let head = out.len();
+    let mut checksum = crc32fast::Hasher::new();
+    parts.iter().for_each(|part| checksum.update(part));
+    out.put_u32(length as u32);
+    out.put_u32(checksum.finalize());
+    let checksum = crc32fast::hash(&out[head..]);
+    out.put_u32(checksum);
+    parts.iter().for_each(|part| out.put_slice(part));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +194,12 @@ mod tests {
         put_frame(&mut out, b"123456789");
         let golden = *b"\x00\x00\x00\x09\xcb\xf4\x39\x26\xa7\x3a\x07\x54123456789";
         assert_eq!(out[..], golden);
+        for cut in 0..=9 {
+            let (first, second) = b"123456789".split_at(cut);
+            let mut parts = BytesMut::new();
+            put_parts(&mut parts, [first, second]);
+            assert_eq!(parts[..], golden, "a frame in two parts is the same frame");
+        }
     }
 
     proptest! {

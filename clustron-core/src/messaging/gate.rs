@@ -43,6 +43,11 @@ impl Gate {
         self.lock().retired = true;
     }
 
+    /// Whether somebody uses it now.
+    pub(super) fn is_used(&self) -> bool {
+        self.lock().users > 0
+    }
+
     pub(super) fn is_retired(&self) -> bool {
         self.lock().retired
     }

@@ -207,7 +207,8 @@ impl Handlers {
         match self.find(kind) {
             Some((_, Handler::Queue(queue))) => queue.put(shared, arrived).await,
             Some((_, Handler::Call(call, _))) => {
-                let Arrived { from, trace, body, .. } = arrived;
+                let Arrived { from, trace, body, taken, .. } = arrived;
+                drop(taken);
                 run(shared, &call, from, kind, trace, body).await.map(drop)
             }
             Some((_, Handler::Stream(..))) | None => Err(NotReplied::NoHandler),

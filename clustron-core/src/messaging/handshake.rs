@@ -20,10 +20,12 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::conversation::Opening;
 use super::frame::{FrameError, FrameReader, put_frame};
 use super::places::Place;
 use crate::codec::{self, CodecError};
 use crate::identity::{ClusterId, ClusterName, NodeId, NodeInfo};
+use crate::pipeline::{Fingerprint, agree};
 use crate::transport::Stream;
 use crate::transport::greeting::{self, Greeting, Notice, PLAIN};
 
@@ -32,6 +34,9 @@ pub(crate) const PROTOCOL_VERSION: u8 = 6;
 
 /// The largest hello or answer. Names, tags and module lists fit many times over.
 const HELLO_BYTES_MAX: usize = 64 << 10;
+
+/// What a refusal shows of a list of layers at most, in characters. The other end may name any.
+const LAYERS_SHOWN: usize = 1024;
 
 /// Which kind of traffic a connection carries, so that bulk never delays a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +79,10 @@ pub(crate) struct Hello {
     pub(crate) expects: Option<NodeId>,
     /// The latest process of the other one that the sender knows, if it knows any.
     pub(crate) knows: Option<Process>,
+    /// The layers on this connection's lane.
+    pub(crate) pipeline: Fingerprint,
+    /// Of which conversation the connection is to be, where there are layers.
+    pub(crate) conversation: Option<Opening>,
 }
 
 /// A process of a node: how often the node has started with it, and its own number.
@@ -179,6 +188,9 @@ pub enum Refusal {
         /// What the other node knows.
         known: u64,
     },
+    /// The nodes have other layers on the lane of the connection.
+    #[error("{0}")]
+    OtherLayers(Box<OtherLayers>),
     /// Another node lives at this address now, so the one that was meant is gone from there.
     #[error("{acceptor} answers where node {expected} was expected")]
     OtherNode {
@@ -212,6 +224,28 @@ pub enum Refusal {
         /// The node.
         acceptor: String,
     },
+}
+
+/// Two nodes have other layers on a lane, or other settings of them that both must share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error(
+    "the layers on the lane {lane} are not the same (seen from {acceptor}, {difference}): \
+     {acceptor} has {acceptor_layers}, {initiator} has {initiator_layers}; give both the same \
+     layers and shared settings"
+)]
+pub struct OtherLayers {
+    /// Which lane it is: `data` or `bulk`.
+    pub lane: String,
+    /// The first difference, as the acceptor sees it.
+    pub difference: String,
+    /// The node that was connected to.
+    pub acceptor: String,
+    /// Its layers, from the application to the wire.
+    pub acceptor_layers: String,
+    /// The node that connected.
+    pub initiator: String,
+    /// Its layers.
+    pub initiator_layers: String,
 }
 
 /// Why a handshake failed.
@@ -251,6 +285,8 @@ pub(crate) struct Established {
     pub(crate) writer: WriteHalf<Box<dyn Stream>>,
     /// The connection's share of what this node takes, if it was accepted and needs one.
     pub(super) place: Option<Place>,
+    /// Of which conversation it is, and whether both ends know that one already.
+    pub(super) conversation: Option<Opening>,
 }
 
 /// Runs the connecting side.
@@ -271,7 +307,9 @@ pub(crate) async fn initiate(
         Answer::Welcome(peer) => {
             check(&peer, hello).map_err(HandshakeError::RefusedHere)?;
             reader.set_frame_bytes_max(frame_bytes_max);
-            Ok(Established { peer: *peer, reader, writer, place: None })
+            let resumes = peer.conversation.is_some_and(|theirs| theirs.resumes);
+            let conversation = hello.conversation.map(|ours| Opening { resumes, ..ours });
+            Ok(Established { peer: *peer, reader, writer, place: None, conversation })
         }
     }
 }
@@ -302,9 +340,10 @@ pub(super) async fn accept(
     let hello = hello(&peer);
     match check(&hello, &peer).and_then(|()| admit(&hello, &peer)) {
         Ok(place) => {
+            let conversation = hello.conversation;
             write_frame(&mut writer, &Answer::Welcome(Box::new(hello))).await?;
             reader.set_frame_bytes_max(frame_bytes_max);
-            Ok(Established { peer, reader, writer, place })
+            Ok(Established { peer, reader, writer, place, conversation })
         }
         Err(refusal) => {
             write_frame(&mut writer, &Answer::Refused(refusal.clone())).await?;
@@ -372,6 +411,31 @@ fn check(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
             initiator: initiator_name,
             initiator_modules: i.clone(),
         });
+    }
+    check_layers(acceptor, initiator)
+}
+
+fn check_layers(acceptor: &Hello, initiator: &Hello) -> Result<(), Refusal> {
+    if let Err(unequal) = agree(&acceptor.pipeline, &initiator.pipeline) {
+        // The other end may have put anything into them.
+        let shown = |text: String| -> String {
+            let plain = |c: char| if c.is_control() { '?' } else { c };
+            text.chars().take(LAYERS_SHOWN).map(plain).collect()
+        };
+        return Err(Refusal::OtherLayers(Box::new(OtherLayers {
+            lane: format!("{:?}", initiator.lane).to_lowercase(),
+            difference: shown(unequal.difference),
+            acceptor: acceptor.node.to_string(),
+            acceptor_layers: shown(acceptor.pipeline.to_string()),
+            initiator: initiator.node.to_string(),
+            initiator_layers: shown(initiator.pipeline.to_string()),
+        })));
+    }
+    // They have the same layers, so both speak of a conversation or neither does.
+    let speak = [acceptor, initiator].map(|hello| hello.conversation.is_some());
+    if speak != [!acceptor.pipeline.is_empty(); 2] {
+        let reason = "a conversation must have a number where there are layers, and only there";
+        return Err(Refusal::Description { reason: reason.to_owned() });
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The way to one peer on one lane: opened when first needed, shared by all who send.
 
 use std::io;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +9,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STEADY_AFTER};
+use super::conversation::{self, Opening};
 use super::error::MessageError;
 use super::frame::FrameError;
-use super::handshake::{self, Established, HandshakeError, Lane, Refusal};
+use super::handshake::{self, Established, HandshakeError, Hello, Lane, Refusal};
 use super::session::{InUse, Session};
 use super::{NodeId, Shared};
 
@@ -210,9 +210,8 @@ impl Link {
         let (tx, rx) = watch::channel(None);
         let tasks = shared.tasks.clone();
         tasks.spawn("dial", async move {
-            let idle = (lane != Lane::Control).then_some(shared.data_idle_timeout);
             let result = match dial_persistently(&shared, &addr, lane, to, &heard).await {
-                Ok(established) => Ok(Session::start(&shared, established, idle)),
+                Ok(established) => Ok(conversation::opened(&shared, established)),
                 Err(error) => {
                     tracing::debug!(%to, addr, %error, "no connection");
                     Err(shared.failed(to, addr, &error))
@@ -247,7 +246,8 @@ enum Way {
     Dialling(watch::Receiver<Dialled>),
 }
 
-/// Dials, and once more when the peer shows itself meanwhile. The first to come about wins.
+/// Dials, and once more when the peer shows itself meanwhile. The first to come about wins; where
+/// there are layers the second takes the place of the first.
 async fn dial_persistently(
     shared: &Arc<Shared>,
     addr: &str,
@@ -256,7 +256,7 @@ async fn dial_persistently(
     heard: &Notify,
 ) -> Result<Established, DialError> {
     let begun = Instant::now();
-    let mut first = pin!(dial(shared, addr, lane, Some(to)));
+    let mut first = Box::pin(dial(shared, addr, lane, Some(to)));
     let due = async {
         heard.notified().await;
         tokio::time::sleep_until(begun + DIAL_AGAIN_AFTER).await;
@@ -266,7 +266,13 @@ async fn dial_persistently(
         result = &mut first => return result,
         () = due => {}
     }
-    let second = pin!(dial(shared, addr, lane, Some(to)));
+    if !shared.plans.of(lane).is_empty() {
+        // If both came about they would be two conversations, and at the other end the later one
+        // would end the one that is used here.
+        drop(first);
+        return dial(shared, addr, lane, Some(to)).await;
+    }
+    let second = Box::pin(dial(shared, addr, lane, Some(to)));
     let (established, _later) = select_ok([first, second]).await?;
     Ok(established)
 }
@@ -278,7 +284,19 @@ pub(super) async fn dial(
     lane: Lane,
     expects: Option<NodeId>,
 ) -> Result<Established, DialError> {
-    let hello = shared.local.hello(lane, expects);
+    dial_for(shared, addr, lane, expects, shared.opening(lane)).await
+}
+
+/// The same for a connection of this conversation.
+pub(super) async fn dial_for(
+    shared: &Arc<Shared>,
+    addr: &str,
+    lane: Lane,
+    expects: Option<NodeId>,
+    conversation: Option<Opening>,
+) -> Result<Established, DialError> {
+    let pipeline = shared.plans.of(lane).fingerprint().clone();
+    let hello = Hello { pipeline, conversation, ..shared.local.hello(lane, expects) };
     let attempt = async {
         let stream = match lane.is_patient() {
             true => shared.transport.connect_patiently(addr).await?,
@@ -337,7 +355,8 @@ impl Shared {
             | Refusal::Description { .. }
             | Refusal::OtherStorage { .. }
             | Refusal::OldState { .. }
-            | Refusal::OtherModules { .. } => {
+            | Refusal::OtherModules { .. }
+            | Refusal::OtherLayers(_) => {
                 self.metrics.handshakes_refused.inc();
                 tracing::warn!(%refusal, "a node was refused");
             }

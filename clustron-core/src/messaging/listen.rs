@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::conversation;
 use super::handshake::{self, HandshakeError, Hello, Lane, Refusal};
 use super::knocks::Knocks;
 use super::places::{Full, Place};
-use super::session::Session;
 use super::{Messenger, Shared};
 use crate::transport::{Incoming, Listener};
 
@@ -59,7 +59,7 @@ async fn take_in(shared: &Arc<Shared>, incoming: Incoming) {
             io::ErrorKind::PermissionDenied => HandshakeError::Unproven(error.to_string()),
             _ => error.into(),
         })?;
-        let answer = |peer: &Hello| shared.local.answer(peer);
+        let answer = |peer: &Hello| shared.answer(peer);
         let admit = |ours: &Hello, peer: &Hello| shared.admit(ours, peer);
         handshake::accept(stream, answer, admit, shared.frame_bytes_max).await
     };
@@ -73,7 +73,7 @@ async fn take_in(shared: &Arc<Shared>, incoming: Incoming) {
             messenger.hear_address(&established.peer.node);
             messenger.heard_from(peer);
             if established.peer.lane != Lane::Look {
-                Session::start(shared, established, None);
+                conversation::taken_in(shared, established);
             }
         }
         Err(HandshakeError::RefusedHere(refusal)) => shared.refused(&refusal),

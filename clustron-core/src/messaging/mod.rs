@@ -2,11 +2,14 @@
 //!
 //! Each node opens a connection per peer and lane when it first has something to say, and answers
 //! requests on the connection that brought them. A connection that ends is evidence for the failure
-//! detector; nothing is ever sent twice by itself.
+//! detector; without layers nothing is ever sent twice by itself.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `handshake`, `listen`, `link`, `session` | connections: who may talk, and the frames of one |
+//! | `handshake`, `listen`, `link` | who may talk, and how connections come about |
+//! | `connection` | the frames of one without layers |
+//! | `conversation` | the same through layers, over one connection after the other |
+//! | `session` | what is said to and by one peer, over whichever of the two |
 //! | `address_book`, `whereabouts` | where others live, and looking whether they do |
 //! | `frame`, `envelope` | the bytes on them |
 //! | `pulse`, `gate`, `backoff`, `places` | when one is dead, unused, dialled again, too many |
@@ -16,6 +19,10 @@
 
 mod address_book;
 mod backoff;
+mod connection;
+mod conversation;
+#[cfg(feature = "simulation")]
+mod decoders;
 mod envelope;
 mod error;
 mod frame;
@@ -34,35 +41,37 @@ mod queue;
 mod quiet;
 mod retry;
 mod session;
+mod shared;
 mod stream;
 mod trace;
 mod whereabouts;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use envelope::Header;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use address_book::AddressBook;
+#[cfg(feature = "simulation")]
+pub(crate) use decoders::DECODERS;
 pub(crate) use envelope::KIND_BYTES_MAX;
+use error::not_replied;
 pub use error::{MessageError, Outcome};
 pub(crate) use handlers::{Handlers, decode};
 pub use handlers::{Message, Request};
-pub use handshake::Refusal;
 pub(crate) use handshake::{HandshakeError, Hello, Lane, Process};
+pub use handshake::{OtherLayers, Refusal};
 pub(crate) use link::DialError;
-use link::Link;
 pub use options::{HandlerOptions, RequestOptions, Retry, StreamOptions, WhenFull};
-use places::Places;
 pub(crate) use pulse::SILENCE_MAX;
 use queue::Arrived;
-use quiet::Quiet;
 pub(crate) use retry::Pauses;
+use session::Lost;
+use shared::Shared;
+pub(crate) use shared::{MessengerConfig, PeerNews};
 use stream::{Ask, Back};
 pub use stream::{ItemSink, ReplyStream, SinkError, StreamRequest};
 pub use trace::{InvalidTraceparent, TraceContext};
@@ -75,68 +84,13 @@ use crate::metrics::CoreMetrics;
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 
-/// Requests of one lane that this node handles at the same time; beyond it, reading waits.
-const REQUESTS_AT_ONCE: usize = 1024;
-
-/// News of connections for the failure detector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PeerNews {
-    /// A connection to or from the node ended.
-    ConnectionLost(NodeId),
-}
-
-/// What the tasks of one node's messaging share.
-pub(crate) struct Shared {
-    local: Arc<Local>,
-    transport: Arc<dyn Transport>,
-    connect_timeout: Duration,
-    frame_bytes_max: usize,
-    handlers: Handlers,
-    addresses: RwLock<AddressBook>,
-    links: Mutex<BTreeMap<(NodeId, Lane), Arc<Link>>>,
-    /// By lane. Nothing is asked for on a look, and streams have limits of their own.
-    request_slots: [Arc<Semaphore>; 5],
-    chance: Arc<Chance>,
-    /// Of accepted connections.
-    places: Arc<Places>,
-    /// How long nothing uses a connection for bulk before it is closed.
-    data_idle_timeout: Duration,
-    /// How long nothing is heard on one after something was said, before it is given up.
-    silence_max: Duration,
-    /// For the waits between dials, so that nodes do not dial in step.
-    jitter: Chance,
-    unproven_said: Quiet,
-    over_limit_said: Quiet,
-    news: mpsc::Sender<PeerNews>,
-    metrics: Arc<CoreMetrics>,
-    tasks: Tasks,
-}
-
 /// What a header takes at most besides the kind's name: a trace, two varints and some tags.
 pub(crate) const HEADER_BYTES: usize = 64;
-
-impl Shared {
-    fn connection_lost(&self, peer: NodeId) {
-        // A full queue means that the detector has plenty of evidence to look at already; its
-        // probes find out the rest.
-        let _ = self.news.try_send(PeerNews::ConnectionLost(peer));
-    }
-}
 
 /// A node's messaging. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Messenger {
     shared: Arc<Shared>,
-}
-
-/// What [`Messenger::new`] needs.
-pub(crate) struct MessengerConfig {
-    pub(crate) connect_timeout: Duration,
-    pub(crate) frame_bytes_max: usize,
-    pub(crate) connections_max: usize,
-    pub(crate) connections_per_peer_max: usize,
-    pub(crate) data_idle_timeout: Duration,
-    pub(crate) silence_max: Duration,
 }
 
 impl Messenger {
@@ -149,32 +103,9 @@ impl Messenger {
         metrics: Arc<CoreMetrics>,
         tasks: Tasks,
     ) -> (Self, mpsc::Receiver<PeerNews>) {
-        let (news, news_rx) = mpsc::channel(1024);
-        let slots = || Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
-        // What the node's source of chance has drawn for this process already: to draw once more
-        // would change what follows from a seed elsewhere.
-        let jitter = Chance::seeded(local.node().process);
-        let shared = Shared {
-            local,
-            transport,
-            connect_timeout: config.connect_timeout,
-            frame_bytes_max: config.frame_bytes_max,
-            handlers,
-            addresses: RwLock::default(),
-            links: Mutex::default(),
-            request_slots: [slots(), slots(), slots(), slots(), slots()],
-            chance,
-            places: Places::new(config.connections_max, config.connections_per_peer_max),
-            data_idle_timeout: config.data_idle_timeout,
-            silence_max: config.silence_max,
-            jitter,
-            unproven_said: Quiet::default(),
-            over_limit_said: Quiet::default(),
-            news,
-            metrics,
-            tasks,
-        };
-        (Self { shared: Arc::new(shared) }, news_rx)
+        let (shared, news) =
+            Shared::new(config, local, transport, handlers, chance, metrics, tasks);
+        (Self { shared: Arc::new(shared) }, news)
     }
 
     /// Registers a handler for one-way messages that runs where they are received: all messages of
@@ -250,7 +181,8 @@ impl Messenger {
         self.shared.metrics.messages_sent.inc();
         let trace = TraceContext::current();
         if to == self.shared.local.id {
-            let arrived = Arrived { from: to, session: None, trace, body: body.into() };
+            let body = body.into();
+            let arrived = Arrived { from: to, session: None, trace, body, taken: None };
             let taken = self.shared.handlers.deliver(&self.shared, M::KIND, arrived).await;
             return taken.map_err(|why| not_replied(to, M::KIND, why));
         }
@@ -294,7 +226,13 @@ impl Messenger {
             }
             let session = self.session(to, lane).await?;
             let reply = session.request(kind, trace, &body).await;
-            reply.map_err(|_| MessageError::Disconnected { node: to })
+            reply.map_err(|lost| match lost {
+                Lost::Unknown => MessageError::Disconnected { node: to },
+                Lost::NotSent { reason } => {
+                    let addr = self.address(to).unwrap_or_default();
+                    MessageError::Unreachable { node: to, addr, reason, gone: false }
+                }
+            })
         };
         let asked_at = tokio::time::Instant::now();
         let reply = tokio::time::timeout(deadline, reply)
@@ -386,18 +324,6 @@ impl Messenger {
             }
         };
         link.session(&self.shared, to, lane).await
-    }
-}
-
-fn not_replied(node: NodeId, kind: &'static str, why: envelope::NotReplied) -> MessageError {
-    match why {
-        envelope::NotReplied::NoHandler => MessageError::NoHandler { node, kind },
-        envelope::NotReplied::Undecodable { reason } => {
-            MessageError::Undecodable { node, kind, reason }
-        }
-        envelope::NotReplied::Panicked => MessageError::HandlerPanicked { node, kind },
-        envelope::NotReplied::ReplyLost { reason } => MessageError::BadReply { node, kind, reason },
-        envelope::NotReplied::Busy => MessageError::Busy { node, kind },
     }
 }
 

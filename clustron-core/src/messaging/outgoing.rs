@@ -10,16 +10,15 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::envelope::{self, Header};
 use super::frame::put_frame;
+use super::pulse::Pulse;
 use crate::transport::Stream;
 
-/// Frames that may wait for the writer of one connection.
-const QUEUE_FRAMES: usize = 1024;
+/// What may wait for the writer of one connection.
+const QUEUE: Bounds = Bounds { frames: 1024, bytes: 16 << 20 };
 
-/// Bytes that may wait for the writer of one connection; a single frame may be larger.
-const QUEUE_BYTES: usize = 16 << 20;
-
-/// What a small frame takes of the queue's bytes, so that they bound the frames as well.
-const SHARE_MIN: usize = QUEUE_BYTES / QUEUE_FRAMES;
+/// What may wait to be given to a stack.
+const TRAY: Bounds = Bounds { frames: 64, bytes: TRAY_BYTES };
+pub(super) const TRAY_BYTES: usize = 64 << 10;
 
 /// Frames that go into one write at most.
 const BATCH_FRAMES: usize = 256;
@@ -31,11 +30,28 @@ const BUFFER_KEEP_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Closed;
 
+/// How much may wait.
+#[derive(Clone, Copy)]
+struct Bounds {
+    frames: usize,
+    /// A single frame may be larger.
+    bytes: usize,
+}
+
+impl Bounds {
+    /// What a frame holds of the bytes until it is taken out. A small one counts as more than it
+    /// has, so that the bytes bound the frames as well.
+    fn share(self, frame: &Bytes) -> usize {
+        frame.len().clamp(self.bytes / self.frames, self.bytes)
+    }
+}
+
 /// The end at which frames are put in. Whoever waits for room is told when the other end is gone.
 pub(super) struct Outgoing {
     /// Without a bound of its own: a frame goes in only with its share of `bytes_free`.
     frames: mpsc::UnboundedSender<Bytes>,
     bytes_free: Arc<Semaphore>,
+    bounds: Bounds,
     waiting: Gauge,
 }
 
@@ -43,35 +59,41 @@ pub(super) struct Outgoing {
 pub(super) struct Frames {
     frames: mpsc::UnboundedReceiver<Bytes>,
     bytes_free: Arc<Semaphore>,
+    bounds: Bounds,
     waiting: Gauge,
 }
 
 /// A queue with nothing in it, which adds what waits to this count.
 pub(super) fn queue(waiting: Gauge) -> (Outgoing, Frames) {
-    // Bounded by `bytes_free`: a frame goes in only with its share of it, which is never nothing.
-    let (tx, rx) = mpsc::unbounded_channel();
-    let bytes_free = Arc::new(Semaphore::new(QUEUE_BYTES));
-    let outgoing =
-        Outgoing { frames: tx, bytes_free: bytes_free.clone(), waiting: waiting.clone() };
-    (outgoing, Frames { frames: rx, bytes_free, waiting })
+    queue_of(QUEUE, waiting)
 }
 
-/// The share of the queue's bytes that a frame holds until it is written.
-fn share(frame: &Bytes) -> usize {
-    frame.len().clamp(SHARE_MIN, QUEUE_BYTES)
+/// The same for what waits to be given to a stack: a small one, since the stack has room, too, and
+/// says when whoever sends must wait.
+pub(super) fn tray(waiting: Gauge) -> (Outgoing, Frames) {
+    queue_of(TRAY, waiting)
+}
+
+fn queue_of(bounds: Bounds, waiting: Gauge) -> (Outgoing, Frames) {
+    // Bounded by `bytes_free`: a frame goes in only with its share of it, which is never nothing.
+    let (tx, rx) = mpsc::unbounded_channel();
+    let bytes_free = Arc::new(Semaphore::new(bounds.bytes));
+    let outgoing =
+        Outgoing { frames: tx, bytes_free: bytes_free.clone(), bounds, waiting: waiting.clone() };
+    (outgoing, Frames { frames: rx, bytes_free, bounds, waiting })
 }
 
 impl Outgoing {
     /// Puts a frame at the end; waits while there is no room.
     pub(super) async fn push(&self, frame: Bytes) -> Result<(), Closed> {
-        let room = self.bytes_free.acquire_many(share(&frame) as u32);
+        let room = self.bytes_free.acquire_many(self.bounds.share(&frame) as u32);
         let room = room.await.map_err(|_closed| Closed)?;
         self.put(room, frame)
     }
 
     /// Puts a frame at the end if there is room.
     pub(super) fn try_push(&self, frame: &Bytes) -> Result<(), Closed> {
-        let room = self.bytes_free.try_acquire_many(share(frame) as u32);
+        let room = self.bytes_free.try_acquire_many(self.bounds.share(frame) as u32);
         let room = room.map_err(|_full| Closed)?;
         self.put(room, frame.clone())
     }
@@ -91,8 +113,7 @@ impl Outgoing {
 
 impl Drop for Frames {
     fn drop(&mut self) {
-        self.bytes_free.close();
-        self.frames.close();
+        self.close();
         while self.frames.try_recv().is_ok() {
             self.waiting.dec();
         }
@@ -100,12 +121,40 @@ impl Drop for Frames {
 }
 
 impl Frames {
+    /// The next frame; never `None` while somebody can put one in. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        let frame = self.frames.recv().await;
+        frame.inspect(|frame| self.taken(frame))
+    }
+
+    /// The next frame, if there is one.
+    pub(super) fn try_next(&mut self) -> Option<Bytes> {
+        self.frames.try_recv().ok().inspect(|frame| self.taken(frame))
+    }
+
+    /// Nobody puts anything in any more; what is there can still be taken.
+    pub(super) fn close(&mut self) {
+        self.bytes_free.close();
+        self.frames.close();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    fn taken(&self, frame: &Bytes) {
+        self.waiting.dec();
+        self.bytes_free.add_permits(self.bounds.share(frame));
+    }
+
     /// Writes what waits, as much as there is with one system call, until a write fails, nobody can
     /// put anything in, or `unused` resolves while nothing waits. Says whether it was the last.
+    /// Tells `pulse` of each write before it begins.
     pub(super) async fn write(
         mut self,
         writer: &mut WriteHalf<Box<dyn Stream>>,
         written: &Counter,
+        pulse: &Pulse,
         unused: impl Future<Output = ()>,
     ) -> bool {
         let mut unused = std::pin::pin!(unused);
@@ -139,11 +188,13 @@ impl Frames {
             for frame in &batch {
                 put_frame(&mut out, frame);
             }
+            pulse.said();
             if writer.write_all(&out).await.is_err() || writer.flush().await.is_err() {
                 return false;
             }
             written.inc_by(out.len() as u64);
-            self.bytes_free.add_permits(batch.iter().map(share).sum());
+            let shares = batch.iter().map(|frame| self.bounds.share(frame));
+            self.bytes_free.add_permits(shares.sum());
             batch.clear();
             out.clear();
             if out.capacity() > BUFFER_KEEP_BYTES {

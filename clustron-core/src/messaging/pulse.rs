@@ -8,6 +8,9 @@
 //! other side says [`Header::Here`](super::envelope::Header::Here) a moment after something has
 //! come, and again and again while what has come waits to be handled. Who has said something and
 //! hears nothing at all for long enough takes the connection for broken.
+//!
+//! Where there are layers an empty frame says the same, past all of them: it is about this one
+//! connection, and must neither wait for credit nor be sent again over the next.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -71,20 +74,14 @@ impl Pulse {
         }
     }
 
-    /// Calls `here` a moment after something has come, and while it waits to be handled. Never
-    /// resolves.
-    pub(super) async fn beat(&self, here: impl Fn()) {
-        loop {
+    /// Resolves when this side should say that it is there: a moment after something has come, and
+    /// again and again while that waits to be handled.
+    pub(super) async fn due(&self) {
+        if !self.waits.load(Ordering::Relaxed) {
             self.came_first.notified().await;
-            loop {
-                tokio::time::sleep(self.silence_max / PARTS).await;
-                self.came.store(false, Ordering::Release);
-                here();
-                if !self.waits.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
         }
+        tokio::time::sleep(self.silence_max / PARTS).await;
+        self.came.store(false, Ordering::Release);
     }
 
     /// Resolves when something was said and nothing has come for too long since.
@@ -147,9 +144,12 @@ mod tests {
     async fn it_beats_once_after_something_came_and_on_while_that_waits() {
         let (pulse, beats) = (Pulse::new(SILENCE_MAX), AtomicU64::new(0));
         let run = async |time| {
-            let beating = pulse.beat(|| {
-                beats.fetch_add(1, Ordering::Relaxed);
-            });
+            let beating = async {
+                loop {
+                    pulse.due().await;
+                    beats.fetch_add(1, Ordering::Relaxed);
+                }
+            };
             let _ = timeout(time, beating).await;
             beats.swap(0, Ordering::Relaxed)
         };

@@ -18,6 +18,7 @@ use futures::{FutureExt, poll};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Shared;
+use super::conversation::Taken;
 use super::envelope::NotReplied;
 use super::handlers::{Call, Running, run};
 use super::options::{HandlerOptions, WhenFull};
@@ -48,6 +49,8 @@ pub(super) struct Arrived {
     pub(super) session: Option<Arc<Session>>,
     pub(super) trace: Option<TraceContext>,
     pub(super) body: Bytes,
+    /// Dropped when its handler begins, or when it is clear that none will.
+    pub(super) taken: Option<Taken>,
 }
 
 type Handled = Result<Bytes, NotReplied>;
@@ -132,13 +135,14 @@ impl KindQueue {
         shared: &Arc<Shared>,
         arrived: Arrived,
     ) -> Result<Handled, Arrived> {
-        let Arrived { from, session: Some(session), trace, body } = arrived else {
+        let Arrived { from, session: Some(session), trace, body, taken } = arrived else {
             return Err(arrived);
         };
         let alone = self.present.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed);
         if alone.is_err() {
-            return Err(Arrived { from, session: Some(session), trace, body });
+            return Err(Arrived { from, session: Some(session), trace, body, taken });
         }
+        drop(taken);
         let present = Present(&self.present);
         // Without a trace, as most are, there is nothing around the handler's own future, and what
         // does not wait is not moved to where it could.
@@ -218,7 +222,9 @@ async fn work(
             done(Some(session), handling.await);
         }
         match next {
-            Some(Some(Waiting { arrived: Arrived { from, session, trace, body }, _share })) => {
+            Some(Some(Waiting { arrived, _share })) => {
+                let Arrived { from, session, trace, body, taken } = arrived;
+                drop(taken);
                 let _present = Present(&present);
                 done(session, run(&shared, &call, from, kind, trace, body).await);
             }

@@ -1,34 +1,32 @@
-//! One established connection: a writer that batches, a reader that dispatches, and the requests
-//! that wait for their replies.
+//! What is said to and by one peer: the requests that wait for their replies, and what becomes of
+//! each frame that comes.
+//!
+//! What carries the frames is none of its business: one connection, with which it ends, or a
+//! conversation through layers, which may go on over the next one.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::ReadHalf;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::conversation::Taken;
 use super::envelope::{self, Header, NotReplied, Plain};
-use super::frame::{Came, FrameError, FrameReader, HEAD_BYTES};
 use super::gate::Gate;
-use super::handshake::{Established, Hello, Lane};
+use super::handshake::Lane;
 use super::notices::Notices;
-use super::outgoing::{self, Closed, Outgoing};
-use super::places::Place;
-use super::pulse::Pulse;
+use super::outgoing::{Closed, Outgoing};
 use super::queue::Arrived;
 use super::stream::{self, Streams};
 use super::trace::TraceContext;
 use crate::identity::NodeId;
 use crate::tasks::Tasks;
-use crate::transport::Stream;
 
 /// Requests that wait for others to answer: if they held the slots of those answers, they would
 /// wait for themselves. Each connection has slots of its own for them.
@@ -38,11 +36,35 @@ const OWN_REQUESTS_AT_ONCE: usize = 4096;
 
 type Reply = Result<Bytes, NotReplied>;
 
-/// One connection. It lives as long as both directions of its stream do.
+/// What becomes of a request that is not given up.
+enum Settled {
+    Reply(Reply),
+    NotSent { reason: String },
+}
+
+/// Why there will be no reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Nobody knows what became of the request.
+    Unknown,
+    /// It never left.
+    NotSent {
+        /// Why it did not.
+        reason: String,
+    },
+}
+
+impl From<Closed> for Lost {
+    fn from(_: Closed) -> Self {
+        Self::Unknown
+    }
+}
+
+/// See the module's documentation. It lives as long as what carries its frames.
 pub(crate) struct Session {
     pub(super) peer: NodeId,
     outgoing: Outgoing,
-    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Settled>>>,
     id_next: AtomicU64,
     own_slots: Arc<Semaphore>,
     pub(super) streams: Streams,
@@ -50,9 +72,8 @@ pub(crate) struct Session {
     told: Notices,
     /// What the peer told about them.
     heard: Notices,
-    closed: CancellationToken,
-    gate: Gate,
-    pulse: Pulse,
+    pub(super) closed: CancellationToken,
+    pub(super) gate: Gate,
 }
 
 /// A connection that somebody uses, and that therefore is not closed for want of use.
@@ -78,29 +99,14 @@ impl Drop for InUse {
     }
 }
 
-async fn taken_away(place: Option<&Place>) {
-    match place {
-        Some(place) => place.taken_away().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// A peer did what the protocol does not allow.
-type Violation = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Violation = Box<dyn std::error::Error + Send + Sync>;
 
 impl Session {
-    /// Starts the tasks of an established connection. When it ends, `shared` hears of it, unless it
-    /// ends because nobody has used it for as long as `idle`.
-    pub(super) fn start(
-        shared: &Arc<Shared>,
-        established: Established,
-        idle: Option<Duration>,
-    ) -> Arc<Self> {
-        let Established { peer, reader, writer, place } = established;
-        let waiting = shared.metrics.frames_waiting.clone();
-        let (outgoing, frames) = outgoing::queue(waiting);
-        let session = Arc::new(Self {
-            peer: peer.node.id,
+    /// What is said to and by this peer, with a queue for what is to be written.
+    pub(super) fn new(peer: NodeId, outgoing: Outgoing) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
             outgoing,
             waiting: Mutex::default(),
             id_next: AtomicU64::new(0),
@@ -110,47 +116,7 @@ impl Session {
             heard: Notices::default(),
             closed: CancellationToken::new(),
             gate: Gate::default(),
-            pulse: Pulse::new(shared.silence_max),
-        });
-        shared.metrics.connections_open.inc();
-        let (metrics, this) = (shared.metrics.clone(), session.clone());
-        let (lane, opened_there) = (peer.lane, place.is_some());
-        shared.tasks.spawn("connection writer", async move {
-            let writing = async {
-                let mut writer = writer;
-                let unused = this.gate.unused(idle);
-                if frames.write(&mut writer, metrics.bytes_sent.of(lane), unused).await {
-                    metrics.connections_idle_closed.inc();
-                    outgoing::say_goodbye(&mut writer).await;
-                }
-            };
-            tokio::select! {
-                biased;
-                () = this.closed.cancelled() => {}
-                () = this.stopped(lane.is_patient() && !opened_there) => {
-                    tracing::debug!(peer = %this.peer, ?lane, "nobody is there any more");
-                }
-                () = writing => {}
-            }
-            this.closed.cancel();
-        });
-        let (this, shared2) = (session.clone(), shared.clone());
-        shared.tasks.spawn("connection reader", async move {
-            tokio::select! {
-                biased;
-                () = this.closed.cancelled() => {}
-                () = taken_away(place.as_ref()) => {}
-                () = this.beat(lane.is_patient() && opened_there) => {}
-                () = this.read_frames(&shared2, reader, &peer, opened_there) => {}
-            }
-            this.close();
-            drop(place);
-            shared2.metrics.connections_open.dec();
-            if !this.gate.is_retired() {
-                shared2.connection_lost(peer.node.id);
-            }
-        });
-        session
+        })
     }
 
     /// Queues a one-way message; waits while the queue is full.
@@ -175,14 +141,14 @@ impl Session {
         kind: &str,
         trace: Option<TraceContext>,
         body: &[u8],
-    ) -> Result<Reply, Closed> {
+    ) -> Result<Reply, Lost> {
         let id = self.next_id();
         let (tx, rx) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, tx);
         let _forget = Forget { session: self, id };
         // The reader may have closed and drained the map just before the insertion above.
         if self.closed.is_cancelled() {
-            return Err(Closed);
+            return Err(Lost::Unknown);
         }
         let frame = match trace {
             None => envelope::seal_plain(&Plain::Request { id, kind }, body),
@@ -190,8 +156,12 @@ impl Session {
                 envelope::seal(&Header::TracedRequest { trace, id, kind: kind.to_owned() }, body)
             }
         };
-        self.enqueue(frame.map_err(|_| Closed)?).await?;
-        rx.await.map_err(|_| Closed)
+        self.enqueue(frame.map_err(|_| Lost::Unknown)?).await?;
+        match rx.await {
+            Ok(Settled::Reply(reply)) => Ok(reply),
+            Ok(Settled::NotSent { reason }) => Err(Lost::NotSent { reason }),
+            Err(_) => Err(Lost::Unknown),
+        }
     }
 
     /// Uses the connection, unless it is just being closed for want of use.
@@ -252,99 +222,31 @@ impl Session {
         tasks.spawn("stream credit", async move { drop(this.enqueue(frame).await) });
     }
 
-    fn try_enqueue(&self, frame: &Bytes) -> Result<(), Closed> {
-        self.pulse.said();
+    /// Queues a frame if there is room.
+    pub(super) fn try_enqueue(&self, frame: &Bytes) -> Result<(), Closed> {
         self.outgoing.try_push(frame)
     }
 
     pub(super) async fn enqueue(&self, frame: Bytes) -> Result<(), Closed> {
-        self.pulse.said();
         self.outgoing.push(frame).await
-    }
-
-    /// Says that this side is there, where the other wants to know.
-    async fn beat(&self, wanted: bool) {
-        match (wanted, envelope::seal(&Header::Here, &[])) {
-            // Where the queue is full the other side hears enough.
-            (true, Ok(here)) => self.pulse.beat(|| drop(self.outgoing.try_push(&here))).await,
-            (true, Err(_)) | (false, _) => std::future::pending().await,
-        }
-    }
-
-    /// Resolves when the other side is not there any more, where that is to be found out here.
-    async fn stopped(&self, wanted: bool) {
-        match wanted {
-            true => self.pulse.stopped().await,
-            false => std::future::pending().await,
-        }
-    }
-
-    async fn read_frames(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        mut reader: FrameReader<ReadHalf<Box<dyn Stream>>>,
-        peer: &Hello,
-        opened_there: bool,
-    ) {
-        // Only who has opened it closes it for want of use, and never that of the core: otherwise
-        // an end is an end, and a sign.
-        let may_retire = opened_there && peer.lane != Lane::Control;
-        loop {
-            let came = reader.come().await;
-            self.pulse.heard();
-            let frame = match came {
-                Ok(Came::Frame(frame)) => frame,
-                Ok(Came::Part) => continue,
-                Ok(Came::End) => return,
-                Err(FrameError::Io(error)) => {
-                    tracing::debug!(peer = %peer.node, %error, "a connection broke");
-                    return;
-                }
-                Err(error @ (FrameError::TooLarge { .. } | FrameError::Damaged { .. })) => {
-                    shared.metrics.protocol_errors.inc();
-                    tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
-                    return;
-                }
-            };
-            let received = shared.metrics.bytes_received.of(peer.lane);
-            received.inc_by((HEAD_BYTES + frame.len()) as u64);
-            match envelope::open(frame) {
-                Ok((Header::Goodbye, _)) if may_retire => {
-                    self.gate.retire();
-                    return;
-                }
-                Ok((header, body)) => {
-                    self.pulse.handling(true);
-                    let handled = self.dispatch(shared, peer.lane, header, body).await;
-                    self.pulse.handling(false);
-                    if let Err(error) = handled {
-                        shared.metrics.protocol_errors.inc();
-                        tracing::warn!(peer = %peer.node, %error, "dropped a connection that broke the rules");
-                        return;
-                    }
-                }
-                Err(error) => {
-                    shared.metrics.protocol_errors.inc();
-                    tracing::warn!(peer = %peer.node, %error, "dropped a connection that sent garbage");
-                    return;
-                }
-            }
-        }
     }
 
     /// Handles one frame. Messages are queued by kind, in their order; requests run beside each
     /// other, and when too many do, reading waits.
-    async fn dispatch(
+    ///
+    /// `taken` is dropped when the application has taken it, which may be later than this returns.
+    pub(super) async fn dispatch(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         lane: Lane,
         header: Header,
         body: Bytes,
+        taken: Option<Taken>,
     ) -> Result<(), Violation> {
         match header {
-            Header::Message { kind } => self.take(shared, &kind, None, body).await,
+            Header::Message { kind } => self.take(shared, &kind, None, body, taken).await,
             Header::TracedMessage { trace, kind } => {
-                self.take(shared, &kind, Some(trace), body).await;
+                self.take(shared, &kind, Some(trace), body, taken).await;
             }
             Header::Request { id, kind } => self.answer(shared, lane, id, kind, None, body).await,
             Header::TracedRequest { trace, id, kind } => {
@@ -374,10 +276,12 @@ impl Session {
         kind: &str,
         trace: Option<TraceContext>,
         body: Bytes,
+        taken: Option<Taken>,
     ) {
         shared.metrics.messages_received.inc();
         let trace = trace.filter(TraceContext::is_valid);
-        let arrived = Arrived { from: self.peer, session: Some(self.clone()), trace, body };
+        let session = Some(self.clone());
+        let arrived = Arrived { from: self.peer, session, trace, body, taken };
         if let Err(why) = shared.handlers.deliver(shared, kind, arrived).await {
             self.not_taken(shared, kind, why);
         }
@@ -466,7 +370,15 @@ impl Session {
         let waiter = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // Nobody waits where the deadline passed first.
         if let Some(waiter) = waiter {
-            let _ = waiter.send(reply);
+            let _ = waiter.send(Settled::Reply(reply));
+        }
+    }
+
+    /// A request of this node's never left, and never will.
+    pub(super) fn not_sent(&self, id: u64, reason: &str) {
+        let waiter = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(Settled::NotSent { reason: reason.to_owned() });
         }
     }
 }

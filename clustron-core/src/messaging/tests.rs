@@ -1,19 +1,21 @@
 use super::*;
 use crate::identity::{ClusterName, Incarnation, NodeInfo, NodeName, Role};
+use crate::pipeline::Plans;
 use crate::transport::{Listener, MemoryNetwork, Stream, Transport};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
 
 mod dialling;
 mod patience;
 mod strangers;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Add(u32, u32);
+pub(super) struct Add(pub(super) u32, pub(super) u32);
 impl Message for Add {
     const KIND: &'static str = "test.add";
 }
@@ -22,7 +24,7 @@ impl Request for Add {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Note(u32);
+pub(super) struct Note(pub(super) u32);
 impl Message for Note {
     const KIND: &'static str = "test.note";
 }
@@ -56,15 +58,27 @@ async fn start(
     id: u64,
     starts: u64,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
-    start_at(transport, &format!("{name}:1"), id, starts, SILENCE_MAX).await
+    start_at(transport, &format!("{name}:1"), id, starts, SILENCE_MAX, Plans::default()).await
 }
 
-async fn start_at(
+/// The same with layers.
+pub(super) async fn start_with(
+    transport: Arc<dyn Transport>,
+    name: &str,
+    id: u64,
+    starts: u64,
+    plans: Plans,
+) -> (Messenger, mpsc::Receiver<PeerNews>) {
+    start_at(transport, &format!("{name}:1"), id, starts, SILENCE_MAX, plans).await
+}
+
+pub(super) async fn start_at(
     transport: Arc<dyn Transport>,
     addr: &str,
     id: u64,
     starts: u64,
     silence_max: Duration,
+    plans: Plans,
 ) -> (Messenger, mpsc::Receiver<PeerNews>) {
     let listener = transport.listen(addr).await.unwrap();
     let local = local(lives(id, &listener.local_addr(), starts));
@@ -75,6 +89,7 @@ async fn start_at(
         connections_per_peer_max: 4,
         data_idle_timeout: Duration::from_secs(300),
         silence_max,
+        plans,
     };
     let (messenger, news) = Messenger::new(
         &config,
@@ -161,7 +176,7 @@ async fn what_was_not_processed_is_told_apart_from_what_may_have_been() {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Big(Vec<u8>);
+pub(super) struct Big(pub(super) Vec<u8>);
 impl Message for Big {
     const KIND: &'static str = "test.big";
 }
@@ -264,7 +279,7 @@ async fn a_node_that_has_moved_is_talked_to_where_it_lives_now() {
 }
 
 /// Lets that much of virtual time go by.
-async fn later(time: Duration) {
+pub(super) async fn later(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 

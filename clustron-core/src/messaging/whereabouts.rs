@@ -76,6 +76,7 @@ impl Messenger {
                 link.close();
             }
         }
+        self.shared.conversations.end_all_of(node);
     }
 
     /// Opens a connection to an address, learns who lives there, and closes it.

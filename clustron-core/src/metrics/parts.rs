@@ -87,6 +87,34 @@ impl ByLane {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LayerLabel {
+    lane: &'static str,
+    layer: String,
+    count: &'static str,
+}
+
+/// What the layers of the pipeline count. Lanes and layers are those that are configured here, so
+/// no peer can make some up.
+#[derive(Debug, Default)]
+pub(crate) struct ByLayer {
+    pub(super) family: Family<LayerLabel, Counter>,
+}
+
+impl ByLayer {
+    /// One counter of a layer. It looks it up, so it is taken once for a conversation.
+    pub(crate) fn of(&self, lane: Lane, layer: &str, count: &'static str) -> Counter {
+        let lane = match lane {
+            Lane::Control | Lane::Look => "control",
+            Lane::Modules => "modules",
+            Lane::Data => "data",
+            Lane::Bulk => "bulk",
+        };
+        let layer = layer.to_owned();
+        self.family.get_or_create(&LayerLabel { lane, layer, count }).clone()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct KindLabel {
     kind: &'static str,
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+#[cfg(feature = "simulation")]
+pub(crate) use report::DECODERS;
 use report::Reporter;
 pub(crate) use watcher::Watcher;
 

@@ -11,6 +11,8 @@ use crate::health::{Health, HealthBoard};
 use crate::identity::{Epoch, NodeId};
 use crate::messaging::{Message, Messenger, Request};
 use crate::roles;
+#[cfg(feature = "simulation")]
+use crate::simulation::Decoder;
 
 /// The most reasons in a report.
 const REASONS_MAX: usize = 16;
@@ -32,6 +34,9 @@ impl Request for AskHealth {
     // Sixteen reasons with all their texts of the longest characters, and the lists.
     const REPLY_BYTES_MAX: usize = 64 << 10;
 }
+
+#[cfg(feature = "simulation")]
+pub(crate) const DECODERS: [Decoder; 1] = [Decoder::request::<AskHealth>()];
 
 /// The answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +100,7 @@ pub(super) fn serve(messenger: &Messenger, reporter: Arc<Reporter>) {
 mod tests {
     use super::*;
     use crate::codec;
+    use crate::golden;
     use crate::health::{Question, Reason};
     use crate::time::Timestamp;
 
@@ -122,5 +128,30 @@ mod tests {
         assert_eq!((report.suspected.len(), report.health.reasons.len()), (64, 16));
         let bytes = codec::encode(&report).unwrap().len();
         assert!(bytes <= AskHealth::REPLY_BYTES_MAX, "{bytes}");
+    }
+
+    #[test]
+    fn the_bytes_of_a_report_are_frozen() {
+        let reason = |question| Reason {
+            question,
+            name: "disk".to_owned(),
+            what: "slow".to_owned(),
+            remedy: "look".to_owned(),
+            since: golden::AT,
+        };
+        let reasons = [Question::Live, Question::Ready, Question::Started].map(reason).into();
+        let report = Report {
+            health: Health { reasons },
+            epoch: Epoch(9),
+            applied: 300,
+            staleness: Some(Duration::from_millis(5)),
+            leader: Some(NodeId(1)),
+            suspected: [NodeId(2)].into(),
+            unreachable: [NodeId(3)].into(),
+        };
+        let mut table = golden::file("health.txt");
+        table.add("ask", &AskHealth);
+        table.add("report", &report);
+        table.check();
     }
 }

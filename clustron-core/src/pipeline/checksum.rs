@@ -19,13 +19,15 @@ pub(super) const NAME: &str = "checksum";
 #[derive(Debug)]
 struct Checksum {
     is_sent_again: bool,
+    /// Packets that had come to harm.
+    damaged: u64,
 }
 
 pub(super) fn make(
     _: &mut Settings<'_>,
     context: &Context,
 ) -> Result<Box<dyn Layer>, PipelineError> {
-    Ok(Box::new(Checksum { is_sent_again: context.is_below(reliable::NAME) }))
+    Ok(Box::new(Checksum { is_sent_again: context.is_below(reliable::NAME), damaged: 0 }))
 }
 
 impl Layer for Checksum {
@@ -37,11 +39,19 @@ impl Layer for Checksum {
             }
             Input::Up(mut packet) => match check(&mut packet) {
                 Ok(()) => out.up(packet),
-                Err(_) if self.is_sent_again => {}
-                Err(reason) => out.fail(reason),
+                Err(reason) => {
+                    self.damaged += 1;
+                    if !self.is_sent_again {
+                        out.fail(reason);
+                    }
+                }
             },
             Input::Connected | Input::Disconnected | Input::Taken | Input::Wake | Input::Room => {}
         }
+    }
+
+    fn counts(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        tell("damaged_packets", self.damaged);
     }
 }
 

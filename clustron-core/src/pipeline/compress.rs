@@ -30,6 +30,9 @@ const GROWTH_MAX: usize = 255;
 struct Compress {
     above_bytes: usize,
     packet_bytes_max: usize,
+    /// What it was given to send, and what it gave on, in bytes.
+    bytes_before: u64,
+    bytes_after: u64,
 }
 
 pub(super) fn make(
@@ -37,14 +40,17 @@ pub(super) fn make(
     context: &Context,
 ) -> Result<Box<dyn Layer>, PipelineError> {
     let above_bytes = settings.own("above_bytes").size(1024, 0..=1 << 30)?;
-    Ok(Box::new(Compress { above_bytes, packet_bytes_max: context.packet_bytes_max() }))
+    let packet_bytes_max = context.packet_bytes_max();
+    Ok(Box::new(Compress { above_bytes, packet_bytes_max, bytes_before: 0, bytes_after: 0 }))
 }
 
 impl Layer for Compress {
     fn handle(&mut self, _: Duration, input: Input, out: &mut Out) {
         match input {
             Input::Down(mut packet) => {
+                self.bytes_before += packet.len() as u64;
                 self.shorten(&mut packet);
+                self.bytes_after += packet.len() as u64;
                 out.down(packet);
             }
             Input::Up(mut packet) => match self.restore(&mut packet) {
@@ -53,6 +59,11 @@ impl Layer for Compress {
             },
             Input::Connected | Input::Disconnected | Input::Taken | Input::Wake | Input::Room => {}
         }
+    }
+
+    fn counts(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        tell("bytes_before", self.bytes_before);
+        tell("bytes_after", self.bytes_after);
     }
 }
 

@@ -15,6 +15,11 @@ impl Fingerprint {
     pub(super) fn new(layers: Vec<(String, BTreeMap<String, String>)>) -> Self {
         Self { layers }
     }
+
+    /// Whether there are no layers.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
 }
 
 impl fmt::Display for Fingerprint {

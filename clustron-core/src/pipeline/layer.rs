@@ -11,7 +11,7 @@ use super::Packet;
 use super::bug::Defect;
 
 /// What the headers of all layers together may add to a message, in bytes.
-pub(super) const HEADERS_BYTES_MAX: usize = 1024;
+pub(crate) const HEADERS_BYTES_MAX: usize = 1024;
 
 /// Something for a layer.
 #[derive(Debug, Clone)]
@@ -55,7 +55,8 @@ pub struct Out {
 }
 
 impl Out {
-    /// Hands a packet to the layer below.
+    /// Hands a packet to the layer below. The wire takes none without a single byte, which there
+    /// says only that this end lives: such a one ends the conversation.
     pub fn down(&mut self, packet: Packet) {
         self.effects.push(Effect::Down(packet));
     }
@@ -124,6 +125,10 @@ pub trait Layer: Send + fmt::Debug {
     fn unsent(&self) -> Vec<u64> {
         Vec::new()
     }
+
+    /// Tells what it has counted since it was made, for the metrics: the same names each time, in
+    /// the same order, with totals that never fall. It is asked often, so it should be quick.
+    fn counts(&self, _tell: &mut dyn FnMut(&'static str, u64)) {}
 }
 
 /// Whose layer it is to be.

@@ -24,6 +24,46 @@
 //! stand elsewhere before `fault`. There is no layer that gives all nodes' messages one order: that
 //! is a matter of the control log.
 //!
+//! # On a cluster
+//!
+//! All nodes get the same list, for the lane of the application's messages and requests and for
+//! that of streams. The core's own lane has no layers, nor has that of modules and events: neither
+//! a layer that does not work nor a list that differs can hold them up.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use clustron_core::Cluster;
+//! use clustron_core::pipeline::{LayerConfig, PipelineConfig};
+//!
+//! let flow = LayerConfig::new("flow").with("window_bytes", 256 << 10);
+//! let others = ["compress", "fragment", "reliable", "checksum"].map(LayerConfig::new);
+//! let pipeline = PipelineConfig::data([flow].into_iter().chain(others));
+//! let cluster = Cluster::builder("shop").pipeline(pipeline).start().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! What changes with `reliable`: a connection that breaks loses no message and no request, as long
+//! as the same process can be reached again before `give_up_after_ms` has passed and the view has
+//! put it out. So whoever sends to a node that cannot be reached waits instead of being told at
+//! once; a request still has its deadline. When a conversation ends, a request that never left is
+//! [`Unreachable`](crate::MessageError::Unreachable) and can be tried again; one that may have
+//! been handled is [`Disconnected`](crate::MessageError::Disconnected); and one-way messages that
+//! nobody has confirmed are counted (`clustron_core_messages_lost_total`) and told in the log. A
+//! message that is confirmed is with the other process; whether its handler has run, only a reply
+//! says.
+//!
+//! With `flow`, a handler that is slow holds up its own sender from `window_bytes` on, and nobody
+//! else; credit comes back when a handler begins with a message, or a reply has found its request.
+//! Use it with `reliable` wherever a handler may take long: without it, a node stops reading, so
+//! receipts are not read either.
+//!
+//! Nodes whose lists or shared settings differ refuse each other on that lane, with both lists in
+//! both logs, and are one cluster otherwise. A layer of your own implements [`Layer`], is
+//! registered in a [`Registry`], and given to
+//! [`ClusterBuilder::layers`](crate::ClusterBuilder::layers).
+//!
+//! # Driven by hand
+//!
 //! ```
 //! use clustron_core::pipeline::{Event, LayerConfig, Registry, agree};
 //! use std::time::Duration;
@@ -59,6 +99,7 @@ mod fault;
 mod fingerprint;
 mod flow;
 mod fragment;
+mod lanes;
 mod layer;
 mod nearest;
 mod order;
@@ -73,6 +114,9 @@ mod stack;
 pub use bug::LayerBug;
 pub use error::PipelineError;
 pub use fingerprint::{Fingerprint, Unequal, agree};
+pub use lanes::PipelineConfig;
+pub(crate) use lanes::Plans;
+pub(crate) use layer::HEADERS_BYTES_MAX;
 pub use layer::{Context, Effect, Input, Layer, Out};
 pub use packet::Packet;
 pub use registry::{LayerConfig, Plan, Registry};

@@ -16,6 +16,9 @@
 //!
 //! # The design, for the next phase
 //!
+//! Layers are driven now ([`messaging`](crate::messaging)); this is not built. What is missing is
+//! only what stands here: nothing of it touches conversations.
+//!
 //! An ordered broadcast is a command of a built-in replicated state, `core.broadcast`, proposed as
 //! any other from any node, and delivered on each node where it is applied:
 //!

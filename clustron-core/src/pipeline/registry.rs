@@ -151,8 +151,9 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// A list of layers that has been checked: makes the stack of each conversation.
-#[derive(Clone)]
+/// A list of layers that has been checked: makes the stack of each conversation. By default it has
+/// none.
+#[derive(Clone, Default)]
 pub struct Plan {
     layers: Vec<(LayerConfig, Constructor)>,
     message_bytes_max: usize,
@@ -178,6 +179,11 @@ impl Plan {
     /// Whether there are no layers: then a driver may do without stacks.
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
+    }
+
+    /// Whether a layer of this name is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.layers.iter().any(|(layer, _)| layer.name == name)
     }
 
     /// Switches a defect on.

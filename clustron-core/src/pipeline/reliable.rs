@@ -67,6 +67,8 @@ struct Reliable {
     receipt: Receipt,
     /// Packets since the last receipt.
     unacknowledged: u32,
+    /// Packets that came once more than they were needed.
+    repeated: u64,
     defect: Defect,
 }
 
@@ -99,6 +101,7 @@ pub(super) fn make(
         progress_at: Duration::ZERO,
         receipt: Receipt::Known,
         unacknowledged: 0,
+        repeated: 0,
         defect: context.defect,
     }))
 }
@@ -163,6 +166,11 @@ impl Layer for Reliable {
     fn unsent(&self) -> Vec<u64> {
         self.outbound.unsent()
     }
+
+    fn counts(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        tell("resent_packets", self.outbound.resent());
+        tell("repeated_packets", self.repeated);
+    }
 }
 
 impl Reliable {
@@ -214,6 +222,7 @@ impl Reliable {
         let copy = defects.iter().any(|bug| self.defect.is(*bug)).then(|| packet.clone());
         let had_gaps = self.inbound.has_gaps();
         let arrival = self.inbound.accept(number, packet, |packet| out.up(packet))?;
+        self.repeated += u64::from(arrival == Arrival::Dropped);
         let passes = match arrival {
             Arrival::Next => false,
             Arrival::Early => self.defect.is(LayerBug::GapsDelivered),

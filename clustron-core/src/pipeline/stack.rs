@@ -88,6 +88,8 @@ pub struct Stack {
     unconfirmed: BTreeSet<u64>,
     outlives: bool,
     over: bool,
+    /// What the layers had counted when the conversation ended.
+    counted: Vec<(String, &'static str, u64)>,
 }
 
 impl Stack {
@@ -104,6 +106,7 @@ impl Stack {
             unconfirmed: BTreeSet::new(),
             outlives,
             over: false,
+            counted: Vec::new(),
         }
     }
 
@@ -218,6 +221,16 @@ impl Stack {
         self.outlives
     }
 
+    /// Tells by layer what its layers have counted: see [`Layer::counts`].
+    pub fn counts(&self, tell: &mut dyn FnMut(&str, &'static str, u64)) {
+        for (layer, name, total) in &self.counted {
+            tell(layer, name, *total);
+        }
+        for (name, layer) in &self.layers {
+            layer.counts(&mut |count, total| tell(name, count, total));
+        }
+    }
+
     /// Tells every layer, from the wire up, what concerns it.
     fn tell_all(&mut self, now: Duration, input: impl Fn(&dyn Layer) -> Option<Input>) {
         for place in (0..self.layers.len()).rev() {
@@ -307,6 +320,9 @@ impl Stack {
             std::mem::take(&mut self.unconfirmed).into_iter().partition(|n| held.contains(n));
         let layer = place.map(|place| self.layers[place].0.clone());
         self.events.push_back(Event::Failed(Failure { layer, reason, unsent, unknown }));
+        for (name, layer) in &self.layers {
+            layer.counts(&mut |count, total| self.counted.push((name.clone(), count, total)));
+        }
         // Nothing of it is needed any more, so it holds nothing any more.
         self.layers.clear();
         for dropped in self.writes.drain(..) {

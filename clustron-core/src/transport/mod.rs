@@ -9,7 +9,7 @@
 
 pub(crate) mod greeting;
 mod incoming;
-mod key;
+pub(crate) mod key;
 mod memory;
 mod peeked;
 mod tcp;

@@ -12,6 +12,7 @@ mod flapping;
 mod formation;
 mod handing;
 mod health;
+mod layers;
 mod leaving;
 mod load;
 mod messages;

@@ -162,8 +162,8 @@ async fn the_table_lists_what_a_node_shows_and_nothing_else() {
     let shown: BTreeSet<(String, String)> = texts.flatten().collect();
     let mut known: BTreeSet<(String, String)> = listed.iter().cloned().collect();
     assert_eq!(known.len(), listed.len(), "a name stands twice");
-    // Counted by kind, and so not shown before any kind was.
-    for name in ["messages_dropped", "requests_turned_away"] {
+    // Counted by kind or layer, and so not shown before any was.
+    for name in ["messages_dropped", "requests_turned_away", "layer_counts"] {
         assert!(known.remove(&(name.to_owned(), "counter".to_owned())), "{name} is not listed");
     }
     assert_eq!(known, shown);

@@ -18,7 +18,8 @@ fn hello(world: &World) -> Vec<u8> {
     let node = NodeInfo { id: NodeId(4711), ..world.nodes[0].0.node() };
     let cluster = ClusterName::new(NAME).unwrap();
     let (id, modules): (Option<ClusterId>, BTreeSet<String>) = (None, BTreeSet::new());
-    let rest = (1u32, false, None::<NodeId>, None::<(u64, u64)>);
+    let (layers, conversation) = (Vec::<(String, String)>::new(), None::<(u32, bool)>);
+    let rest = (1u32, false, None::<NodeId>, None::<(u64, u64)>, layers, conversation);
     let hello = codec::encode(&(cluster, id, &node, modules, rest)).unwrap();
     let length = u32::try_from(hello.len()).unwrap().to_be_bytes();
     let both = [length, crc32fast::hash(&hello).to_be_bytes()].concat();

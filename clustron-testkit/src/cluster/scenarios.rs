@@ -11,6 +11,7 @@
 
 mod churn;
 mod disks;
+mod letters;
 mod successions;
 mod tally;
 
@@ -65,7 +66,7 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub fn all() -> [Scenario; 11] {
+pub fn all() -> [Scenario; 12] {
     [
         Scenario {
             name: "tally-3",
@@ -125,6 +126,13 @@ pub fn all() -> [Scenario; 11] {
             about: "five nodes under every fault; nobody who is well is put out",
             on_disk: false,
             run: |seed, bug| healthy_stay(seed, bug, 5),
+        },
+        Scenario {
+            name: "letters",
+            about: "three nodes write to each other through layers over a wire that loses, doubles and \
+                    delays; each letter arrives once and in order, or is reported",
+            on_disk: false,
+            run: letters::run,
         },
         Scenario {
             name: "disks-3",

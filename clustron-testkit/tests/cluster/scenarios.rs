@@ -55,6 +55,11 @@ fn what_is_said_to_be_tolerated_is_survived() {
 }
 
 #[test]
+fn letters_through_layers_arrive_once_and_in_order_or_are_reported() {
+    holds("letters", seeds(16));
+}
+
+#[test]
 fn nobody_who_is_well_is_put_out() {
     holds("healthy-stay-3", seeds(4));
     holds("healthy-stay", seeds(4));

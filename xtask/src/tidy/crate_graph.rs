@@ -32,6 +32,11 @@ const RULES: &[Rule] = &[
     },
     Rule { package: "clustron-config", may_use: &["clustron-core"], tests_may_use: &[] },
     Rule {
+        package: "clustron-fuzz",
+        may_use: &["clustron-config", "clustron-core", "clustron-scheduler"],
+        tests_may_use: &[],
+    },
+    Rule {
         package: "clustron-samples",
         may_use: &[
             "clustron-config",

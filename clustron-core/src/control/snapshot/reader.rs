@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 
-use super::{END, MAGIC, MISSED, NAME_BYTES_MAX, PIECE_BYTES, STATE, SUM_BYTES, SnapshotError};
+use super::{
+    AGREED_BYTES_MAX, END, MAGIC, MISSED, NAME_BYTES_MAX, PIECE_BYTES, STATE, SUM_BYTES,
+    SnapshotError,
+};
 use crate::codec;
 use crate::control::state::Agreed;
 
@@ -39,7 +42,7 @@ impl<'a> SnapshotReader<'a> {
         if magic != MAGIC {
             return Err(SnapshotError::Magic);
         }
-        let agreed = codec::decode_from(&mut this)?;
+        let agreed = codec::decode_up_to::<Agreed, AGREED_BYTES_MAX>(&mut this)?;
         Ok((this, agreed))
     }
 

@@ -1,3 +1,5 @@
+mod golden;
+
 use std::io::{self, Read, Write};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+mod golden;
+
 use super::*;
 use crate::chance::Chance;
 use crate::identity::{Incarnation, NodeName, Role};
@@ -23,6 +25,8 @@ fn hello(name: &str, id: u64) -> Hello {
         durable: false,
         expects: None,
         knows: None,
+        pipeline: Fingerprint::default(),
+        conversation: None,
     }
 }
 
@@ -213,4 +217,17 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
     assert!(told.is_empty());
+}
+
+#[tokio::test]
+async fn a_conversation_without_layers_and_layers_without_one_are_refused() {
+    let mut talks = hello("a", 1);
+    talks.conversation = Some(Opening { number: 1, resumes: false });
+    let text = refusal(talks, hello("b", 2)).await.to_string();
+    assert!(text.contains("conversation"), "{text}");
+    let layers = [crate::pipeline::LayerConfig::new("compress")];
+    let plan = crate::pipeline::Registry::default().plan(&layers, 1 << 20).unwrap();
+    let silent = |name, id| Hello { pipeline: plan.fingerprint().clone(), ..hello(name, id) };
+    let text = refusal(silent("a", 1), silent("b", 2)).await.to_string();
+    assert!(text.contains("conversation"), "{text}");
 }

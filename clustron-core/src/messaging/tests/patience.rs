@@ -56,9 +56,9 @@ async fn however_long_a_handler_takes_nothing_that_waits_for_it_is_lost() {
 #[tokio::test]
 async fn a_reader_that_stands_still_loses_nothing_on_real_sockets() {
     let silence_max = Duration::from_millis(200);
-    let [(a, mut news), (b, _news)] = futures::future::join_all(
-        [1, 2].map(|id| start_at(Arc::new(TcpTransport), "127.0.0.1:0", id, 1, silence_max)),
-    )
+    let [(a, mut news), (b, _news)] = futures::future::join_all([1, 2].map(|id| {
+        start_at(Arc::new(TcpTransport), "127.0.0.1:0", id, 1, silence_max, Plans::default())
+    }))
     .await
     .try_into()
     .ok()

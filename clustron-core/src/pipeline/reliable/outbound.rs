@@ -43,6 +43,8 @@ pub(super) struct Outbound {
     lost: BTreeSet<u64>,
     flying: usize,
     bytes: usize,
+    /// How often a packet was sent that had been sent before.
+    resent: u64,
 }
 
 /// What an acknowledgement told.
@@ -66,6 +68,7 @@ impl Outbound {
             lost: BTreeSet::new(),
             flying: 0,
             bytes: 0,
+            resent: 0,
         }
     }
 
@@ -87,6 +90,7 @@ impl Outbound {
         };
         let copy = &mut self.copies[(number - self.first) as usize];
         copy.again = copy.state == State::Lost;
+        self.resent += u64::from(copy.again);
         (copy.state, copy.sent_at) = (State::Flying, now);
         self.flying += 1;
         Some((number, copy.packet.clone()))
@@ -163,6 +167,10 @@ impl Outbound {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) fn resent(&self) -> u64 {
+        self.resent
     }
 
     /// The messages that are complete only with what was never sent.

@@ -28,7 +28,7 @@ const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 const PROLOGUE: &[u8] = b"clustron cluster key 1";
 
 /// A message of the handshake: a public key of 32 bytes, and a tag of 16.
-const MESSAGE_BYTES: usize = 48;
+pub(super) const MESSAGE_BYTES: usize = 48;
 
 /// Runs the connecting side.
 pub(super) async fn initiate(stream: Box<dyn Stream>, key: &ClusterKey) -> io::Result<KeyStream> {
@@ -104,20 +104,25 @@ async fn read_message(stream: &mut Peeked) -> io::Result<[u8; MESSAGE_BYTES]> {
 }
 
 #[derive(Clone, Copy)]
-enum Side {
+pub(super) enum Side {
     Initiator,
     Acceptor,
 }
 
-fn noise(key: &ClusterKey, side: Side) -> io::Result<HandshakeState> {
-    let params = PATTERN.parse().map_err(unexpected)?;
-    let builder = Builder::new(params).prologue(PROLOGUE).map_err(unexpected)?;
-    let builder = builder.psk(0, key.bytes()).map_err(unexpected)?;
+pub(super) fn noise(key: &ClusterKey, side: Side) -> io::Result<HandshakeState> {
+    let builder = builder(key)?;
     let built = match side {
         Side::Initiator => builder.build_initiator(),
         Side::Acceptor => builder.build_responder(),
     };
     built.map_err(unexpected)
+}
+
+/// What both sides begin with.
+pub(super) fn builder(key: &ClusterKey) -> io::Result<Builder<'_>> {
+    let params = PATTERN.parse().map_err(unexpected)?;
+    let builder = Builder::new(params).prologue(PROLOGUE).map_err(unexpected)?;
+    builder.psk(0, key.bytes()).map_err(unexpected)
 }
 
 /// An error of the library that only a bug, or a system without random numbers, can cause.

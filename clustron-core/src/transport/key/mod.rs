@@ -6,6 +6,8 @@
 //! recorded stays secret when the key is found out later, and what follows is encrypted and
 //! authenticated: nobody can take the connection over, change it, cut it short or play it again.
 
+#[cfg(feature = "simulation")]
+mod decoders;
 mod handshake;
 mod records;
 mod stream;
@@ -16,6 +18,9 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+
+#[cfg(feature = "simulation")]
+pub(crate) use decoders::DECODERS;
 
 use super::{Incoming, Listener, Stream, Transport};
 use crate::security::{KeyRing, KeySource, Reload, SecurityError, Watched, fingerprint_of};

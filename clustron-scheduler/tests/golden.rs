@@ -1,0 +1,211 @@
+//! The bytes of what the scheduler says and keeps are frozen: nodes of two versions talk to each
+//! other while a service is being updated, and logs and snapshots outlive their program.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
+use clustron_scheduler::{
+    Command, DstGap, DstOverlap, Exclusion, JobName, JobSpec, Misfire, MissReason, Outcome,
+    Overlap, Rejection, Reply, Run, RunReply, RunResult, Schedule, SchedulerState, Seen,
+    SkipReason, Start,
+};
+use clustron_testkit::golden::Golden;
+
+const WORKER: NodeId = NodeId(1);
+const TOKEN: FencingToken = FencingToken(70_001);
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+fn job() -> JobName {
+    JobName::new("bill").unwrap()
+}
+
+fn every() -> JobSpec {
+    let schedule = Schedule::every(Duration::from_secs(1)).unwrap();
+    JobSpec::new(job(), schedule)
+}
+
+fn finish(result: RunResult) -> Command {
+    Command::Finish {
+        job: job(),
+        scheduled: at(1000),
+        token: TOKEN,
+        worker: WORKER,
+        result,
+        started: at(1010),
+        finished: at(1020),
+    }
+}
+
+fn claim(scheduled: i64) -> Command {
+    let (after, generation) = (at(scheduled - 1000), 1);
+    let worker = Some(WORKER);
+    Command::Claim {
+        job: job(),
+        generation,
+        after,
+        scheduled: at(scheduled),
+        at: at(scheduled),
+        worker,
+    }
+}
+
+/// They travel as text.
+fn schedules(table: &mut Golden) {
+    let cron = |text: &str| Schedule::cron(text).unwrap();
+    let berlin = |text: &str| cron(text).zone("Europe/Berlin").unwrap();
+    let year = Exclusion::dates("2026-12-24..2026-12-26").unwrap();
+    let phase = Schedule::every_with_phase(Duration::from_secs(90), Duration::from_millis(5));
+    for (name, schedule) in [
+        ("every", Schedule::every(Duration::from_secs(1)).unwrap()),
+        ("with a phase", phase.unwrap()),
+        ("once", Schedule::at(at(1000))),
+        ("cron", cron("*/5 * * * *")),
+        ("in a zone", berlin("30 2 * * MON-FRI")),
+        ("skipping gaps", berlin("30 2 * * *").dst_gap(DstGap::Skip).unwrap()),
+        ("last of two", berlin("30 2 * * *").dst_overlap(DstOverlap::Last).unwrap()),
+        ("both", berlin("30 2 * * *").dst_overlap(DstOverlap::Both).unwrap()),
+        (
+            "with everything",
+            cron("0 12 1 * *")
+                .or(Schedule::at(at(86_400_000)))
+                .excluding(year)
+                .starting(at(0))
+                .ending(at(1_000_000_000_000))
+                .jitter(Duration::from_secs(30))
+                .times(3),
+        ),
+    ] {
+        schedule.check().unwrap();
+        table.add(&format!("schedule {name}"), &schedule);
+    }
+}
+
+fn commands(table: &mut Golden) {
+    let cron = JobSpec::new(job(), Schedule::cron("*/5 * * * *").unwrap());
+    let define = |spec, seen| Command::Define { spec, at: at(0), seen };
+    table.add("define every", &define(every(), None));
+    let seen = Some(Seen { generation: 1, cursor: at(1000) });
+    table.add("define cron", &define(cron, seen));
+    for (name, overlap) in [
+        ("skip", Overlap::Skip),
+        ("buffer", Overlap::BufferAll { max: 10 }),
+        ("allow", Overlap::Allow { max: 10 }),
+    ] {
+        table.add(&format!("overlap {name}"), &overlap);
+    }
+    for (name, misfire) in [
+        ("skip", Misfire::Skip),
+        ("latest", Misfire::Latest),
+        ("all", Misfire::All { max: 10, max_age_ms: 60_000 }),
+    ] {
+        table.add(&format!("misfire {name}"), &misfire);
+    }
+    table.add("claim", &claim(1000));
+    let (worker, why) = (WORKER, "moved".to_owned());
+    let (after, scheduled) = (Some(TOKEN), at(1000));
+    table.add("assign", &Command::Assign { job: job(), scheduled, after, worker, at: at(5), why });
+    for (name, reason) in [
+        ("late", MissReason::Late),
+        ("not latest", MissReason::NotLatest),
+        ("too old", MissReason::TooOld),
+        ("too many", MissReason::TooMany),
+    ] {
+        let (after, from, to) = (at(0), at(1000), at(3000));
+        let miss =
+            Command::Miss { job: job(), generation: 1, after, from, to, count: 3, reason, at: to };
+        table.add(&format!("miss {name}"), &miss);
+    }
+    table.add("finish ran", &finish(RunResult::Ran));
+    table.add("finish failed", &finish(RunResult::Failed { error: "no".to_owned() }));
+}
+
+fn replies(table: &mut Golden) {
+    let claimed = |start| Reply::Claimed { token: TOKEN, start };
+    for (name, reply) in [
+        ("defined", Reply::Defined { generation: 1, changed: true }),
+        ("running", claimed(Start::Running { worker: WORKER })),
+        ("waiting", claimed(Start::Waiting)),
+        ("skipped for overlap", claimed(Start::Skipped { reason: SkipReason::Overlap })),
+        ("skipped for a full buffer", claimed(Start::Skipped { reason: SkipReason::BufferFull })),
+        ("skipped for too many", claimed(Start::Skipped { reason: SkipReason::TooManyOpen })),
+        ("assigned", Reply::Assigned { token: TOKEN, attempt: 2 }),
+        ("missed", Reply::Missed { count: 3 }),
+        ("finished", Reply::Finished),
+        ("already finished", Reply::AlreadyFinished),
+        ("superseded", Reply::Superseded),
+    ] {
+        table.add(&format!("reply {name}"), &reply);
+    }
+    for (name, rejection) in [
+        ("unknown job", Rejection::UnknownJob),
+        ("stale generation", Rejection::StaleGeneration { current: 2 }),
+        ("cursor moved", Rejection::CursorMoved { cursor: at(2000) }),
+        ("unknown tick", Rejection::UnknownTick),
+        ("attempt changed", Rejection::AttemptChanged { newest: Some(TOKEN), closed: true }),
+        ("not its turn", Rejection::NotItsTurn),
+        ("never granted", Rejection::NeverGranted),
+        ("times up", Rejection::TimesUp { times: 3 }),
+        ("invalid", Rejection::InvalidSpec { reason: "no".to_owned() }),
+        ("too many jobs", Rejection::TooManyJobs { max: 3 }),
+        ("bad range", Rejection::BadRange),
+    ] {
+        table.add(&format!("rejected {name}"), &Reply::Rejected(rejection));
+    }
+}
+
+fn runs(table: &mut Golden) {
+    let (scheduled, token, epoch) = (at(1000), TOKEN, Epoch(9));
+    table.add("run", &Run { job: job(), generation: 1, scheduled, token, attempt: 2, epoch });
+    for (name, reply) in [
+        ("accepted", RunReply::Accepted),
+        ("already running", RunReply::AlreadyRunning),
+        ("already finished", RunReply::AlreadyFinished),
+        ("no handler", RunReply::NoHandler),
+        ("busy", RunReply::Busy),
+    ] {
+        table.add(&format!("run {name}"), &reply);
+    }
+}
+
+/// A state with ticks that are open and ticks that are closed.
+fn state(table: &mut Golden) {
+    let mut state = SchedulerState::default();
+    let (epoch, spec) = (Epoch(9), every().overlap(Overlap::Allow { max: 10 }));
+    for (token, command) in [
+        (1, Command::Define { spec, at: at(0), seen: None }),
+        (TOKEN.0, claim(1000)),
+        (80_000, claim(2000)),
+        (90_000, finish(RunResult::Failed { error: "no".to_owned() })),
+    ] {
+        let reply = state.apply(token, epoch, command);
+        assert!(!matches!(reply, Reply::Rejected(_)), "{reply:?}");
+    }
+    table.add("state", &state);
+    let missed = Outcome::Missed { reason: MissReason::Late, until: at(3000), count: 3 };
+    for (name, outcome) in [
+        ("ran", Outcome::Ran),
+        ("failed", Outcome::Failed { error: "no".to_owned() }),
+        ("skipped", Outcome::Skipped { reason: SkipReason::Overlap }),
+        ("missed", missed),
+    ] {
+        table.add(&format!("outcome {name}"), &outcome);
+    }
+}
+
+#[test]
+fn the_bytes_of_what_the_scheduler_says_and_keeps_are_frozen() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut table = Golden::new(directory.join("scheduler.txt"));
+    schedules(&mut table);
+    commands(&mut table);
+    replies(&mut table);
+    runs(&mut table);
+    state(&mut table);
+    table.check();
+}
