@@ -35,8 +35,8 @@ const ENTRIES_IN_FLIGHT: usize = 4;
 const HANDED_ON: usize = QUEUE_COMMANDS;
 const HANDED_ON_BYTES: usize = 4 * QUEUE_BYTES;
 
-/// Requests with commands of other nodes that a leader answers at the same time, for each of the two
-/// kinds.
+/// Requests with commands of other nodes that a leader answers at the same time, of each of the
+/// two kinds.
 pub(super) const REQUESTS_MAX: usize = 512;
 
 /// How many entries a leader may have in its log that it has not applied. What is under way through
