@@ -305,7 +305,7 @@ impl CoreMetrics {
         );
         registry.register(
             "proposals_waiting",
-            "Commands that wait here to be put into the log",
+            "Commands that wait here to be put into the log, or to be handed on to the leader",
             self.proposals_waiting.clone(),
         );
         registry.register(
