@@ -38,6 +38,9 @@ const LOOK_FOR_OTHERS_EVERY: Duration = Duration::from_millis(300);
 /// After so many heartbeats of the next leader the others have heard of it.
 const HEARTBEATS_TO_HEAR: u32 = 2;
 
+/// How long a node that ends waits for what it has said to leave.
+const FLUSH_FOR: Duration = Duration::from_secs(1);
+
 /// A running node, owned: dropping it aborts the node as a crash would, and
 /// [`shutdown`](Cluster::shutdown) ends it in order. Everything else is done through the
 /// [`ClusterHandle`] that it dereferences to.
@@ -122,9 +125,10 @@ impl Cluster {
         self.handle.clone()
     }
 
-    /// Ends the node in order, within the deadline: leadership is handed over, modules finish, the
-    /// others commit that the node left, connections close. Modules get half of the deadline at
-    /// least and three quarters at most.
+    /// Ends the node in order, within the deadline: leadership is handed over, modules finish, what
+    /// was sent leaves (for at most a second; through `reliable` it is confirmed), the others
+    /// commit that the node left, connections close. Modules get half of the deadline at least and
+    /// three quarters at most.
     ///
     /// # Errors
     /// When the others could not confirm in time. The node has ended in any case.
@@ -141,6 +145,11 @@ impl Cluster {
             tracing::warn!("a module did not finish in time");
         }
         inner.services.cancel();
+        // Others hang up when they hear that it left.
+        let flushed_by = until.min(Instant::now() + FLUSH_FOR);
+        if tokio::time::timeout_at(flushed_by, inner.messenger.flush()).await.is_err() {
+            tracing::warn!("messages were still under way when the node ended");
+        }
         let left = tokio::select! {
             biased;
             left = inner.leave(until) => left,

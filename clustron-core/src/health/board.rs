@@ -157,6 +157,13 @@ impl HealthBoard {
 
 /// Readiness comes and goes, and whoever looks later wants to know when.
 fn tell(before: &Health, now: &Health) {
+    if now.reason("closing").is_some() && now.reason("node-failed").is_none() {
+        // It was asked to end, and does: nothing for anybody to look into.
+        if before.reason("closing").is_none() {
+            tracing::info!("this node is shutting down");
+        }
+        return;
+    }
     match (before.is_ready(), now.is_ready()) {
         (true, false) => tracing::warn!(health = %now, "this node is not ready any more"),
         (false, true) => tracing::info!("this node is ready"),

@@ -30,11 +30,13 @@ pub(super) fn start(
     let (lane, opened_there) = (peer.lane, place.is_some());
     let pulse = Arc::new(Pulse::new(shared.silence_max));
     let (metrics, this, felt) = (shared.metrics.clone(), session.clone(), pulse.clone());
+    let all_said = shared.flush.all_said();
     shared.tasks.spawn("connection writer", async move {
         let writing = async {
             let mut writer = writer;
             let unused = this.gate.unused(idle);
-            if frames.write(&mut writer, metrics.bytes_sent.of(lane), &felt, unused).await {
+            let sent = metrics.bytes_sent.of(lane);
+            if frames.write(&mut writer, sent, &felt, all_said, unused).await {
                 metrics.connections_idle_closed.inc();
                 outgoing::say_goodbye(&mut writer).await;
             }

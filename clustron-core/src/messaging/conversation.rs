@@ -186,7 +186,7 @@ pub(super) fn opened(shared: &Arc<Shared>, established: Established) -> Arc<Sess
     };
     let (outgoing, frames) = outgoing::tray(shared.metrics.frames_waiting.clone());
     let session = Session::new(established.peer.node.id, outgoing);
-    let redial = Redial::new(shared.clone(), &established.peer, number);
+    let redial = Redial::new(shared.clone(), session.clone(), &established.peer, number);
     let way = Way::Opened(redial);
     let driver = Driver::new(shared, established, session.clone(), frames, way, Arc::default());
     match driver {

@@ -190,7 +190,9 @@ impl Link {
         match &inner.state {
             State::Failed { .. } => inner.state = State::Idle,
             State::Dialling { heard, .. } => heard.notify_waiters(),
-            State::Idle | State::Open { .. } | State::Closed => return,
+            // A conversation without a connection dials by itself.
+            State::Open { session, .. } => return session.shown.notify_waiters(),
+            State::Idle | State::Closed => return,
         }
         inner.backoff.reset();
     }
@@ -255,16 +257,11 @@ async fn dial_persistently(
     to: NodeId,
     heard: &Notify,
 ) -> Result<Established, DialError> {
-    let begun = Instant::now();
     let mut first = Box::pin(dial(shared, addr, lane, Some(to)));
-    let due = async {
-        heard.notified().await;
-        tokio::time::sleep_until(begun + DIAL_AGAIN_AFTER).await;
-    };
     tokio::select! {
         biased;
         result = &mut first => return result,
-        () = due => {}
+        () = worth_another(heard) => {}
     }
     if !shared.plans.of(lane).is_empty() {
         // If both came about they would be two conversations, and at the other end the later one
@@ -275,6 +272,13 @@ async fn dial_persistently(
     let second = Box::pin(dial(shared, addr, lane, Some(to)));
     let (established, _later) = select_ok([first, second]).await?;
     Ok(established)
+}
+
+/// Resolves when the peer has shown itself since a dial began, and that is no mere coincidence.
+pub(super) async fn worth_another(shown: &Notify) {
+    let begun = Instant::now();
+    shown.notified().await;
+    tokio::time::sleep_until(begun + DIAL_AGAIN_AFTER).await;
 }
 
 /// Connects and shakes hands within the connect timeout.

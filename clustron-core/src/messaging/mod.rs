@@ -13,6 +13,7 @@
 //! | `address_book`, `whereabouts` | where others live, and looking whether they do |
 //! | `frame`, `envelope` | the bytes on them |
 //! | `pulse`, `gate`, `backoff`, `places` | when one is dead, unused, dialled again, too many |
+//! | `flush` | what was said leaves before the node does |
 //! | `handlers`, `queue`, `options`, `notices` | who takes what, and what becomes of too much |
 //! | `stream` | replies in many items, with credit |
 //! | `retry`, `trace` | pauses between tries; one request as one trace |
@@ -25,6 +26,7 @@ mod conversation;
 mod decoders;
 mod envelope;
 mod error;
+mod flush;
 mod frame;
 mod gate;
 mod handlers;
@@ -106,6 +108,12 @@ impl Messenger {
         let (shared, news) =
             Shared::new(config, local, transport, handlers, chance, metrics, tasks);
         (Self { shared: Arc::new(shared) }, news)
+    }
+
+    /// Waits until everything that was said so far has been written and, where layers confirm it,
+    /// confirmed. Drop it to wait no longer.
+    pub(crate) async fn flush(&self) {
+        self.shared.flush.all_left().await;
     }
 
     /// Registers a handler for one-way messages that runs where they are received: all messages of

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncWriteExt, WriteHalf};
@@ -149,15 +150,17 @@ impl Frames {
 
     /// Writes what waits, as much as there is with one system call, until a write fails, nobody can
     /// put anything in, or `unused` resolves while nothing waits. Says whether it was the last.
-    /// Tells `pulse` of each write before it begins.
+    /// Tells `pulse` of each write before it begins, and polls `all_said` where all is written.
     pub(super) async fn write(
         mut self,
         writer: &mut WriteHalf<Box<dyn Stream>>,
         written: &Counter,
         pulse: &Pulse,
+        all_said: impl Future<Output = ()>,
         unused: impl Future<Output = ()>,
     ) -> bool {
         let mut unused = std::pin::pin!(unused);
+        let mut all_said = std::pin::pin!(all_said.fuse());
         let mut batch = Vec::with_capacity(BATCH_FRAMES);
         let mut out = BytesMut::new();
         let mut crowded = false;
@@ -167,6 +170,7 @@ impl Frames {
             let frames = tokio::select! {
                 biased;
                 frames = self.frames.recv_many(&mut batch, BATCH_FRAMES) => frames,
+                () = &mut all_said => continue,
                 () = &mut unused => return true,
             };
             if frames == 0 {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,8 @@ pub(crate) struct Session {
     heard: Notices,
     pub(super) closed: CancellationToken,
     pub(super) gate: Gate,
+    /// Wakes whoever waits to dial: the peer has shown itself.
+    pub(super) shown: Notify,
 }
 
 /// A connection that somebody uses, and that therefore is not closed for want of use.
@@ -116,6 +118,7 @@ impl Session {
             heard: Notices::default(),
             closed: CancellationToken::new(),
             gate: Gate::default(),
+            shown: Notify::new(),
         })
     }
 

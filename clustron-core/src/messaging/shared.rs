@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::address_book::AddressBook;
 use super::conversation::Conversations;
+use super::flush::Flush;
 use super::handlers::Handlers;
 use super::handshake::Lane;
 use super::link::Link;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(super) conversation_next: AtomicU32,
     /// Of accepted connections.
     pub(super) places: Arc<Places>,
+    pub(super) flush: Flush,
     /// How long nothing uses a connection for bulk before it is closed.
     pub(super) data_idle_timeout: Duration,
     /// How long nothing is heard on one after something was said, before it is given up.
@@ -105,6 +107,7 @@ impl Shared {
             links: Mutex::default(),
             request_slots: [slots(), slots(), slots(), slots(), slots()],
             chance,
+            flush: Flush::default(),
             places: Places::new(config.connections_max, config.connections_per_peer_max),
             data_idle_timeout: config.data_idle_timeout,
             silence_max: config.silence_max,

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
-mod dialling;
+pub(super) mod dialling;
 mod patience;
 mod strangers;
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::time::{Instant, Sleep};
 
 use super::counted::{Counted, Standing};
@@ -70,6 +71,7 @@ enum Step {
     Handled(Handled),
     Taken(u64),
     Send(Option<Bytes>),
+    AllSaid,
     Unused,
     Turn,
 }
@@ -128,6 +130,7 @@ impl Driver {
     async fn drive(&mut self, idle: Option<Duration>) -> End {
         let session = self.session.clone();
         let mut unused = Box::pin(async move { session.gate.unused(idle).await });
+        let mut all_said = Box::pin(self.shared.flush.all_said().fuse());
         let mut timer: Pin<Box<Sleep>> = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             if let Err(end) = self.turn().await {
@@ -143,7 +146,8 @@ impl Driver {
             let may_read = !self.inbox.is_full();
             let may_send = !self.stack.must_wait();
             // What waits for credit or a receipt is used, whoever has gone away meanwhile.
-            let may_retire = self.leave_by.is_none() && self.has_said_all();
+            let has_said_all = self.has_said_all();
+            let may_retire = self.leave_by.is_none() && has_said_all;
             let counter = self.shared.metrics.bytes_sent.of(self.lane);
             let written = |bytes: usize| {
                 counter.inc_by(bytes as u64);
@@ -174,6 +178,7 @@ impl Driver {
                 taken = self.inbox.stubs.take() => Step::Taken(taken),
                 handled = of(self.inbox.handling.as_mut()) => Step::Handled(handled),
                 frame = self.frames.next(), if may_send => Step::Send(frame),
+                () = &mut all_said, if has_said_all => Step::AllSaid,
                 () = &mut unused, if may_retire => Step::Unused,
                 () = tokio::task::yield_now(), if is_behind => Step::Turn,
             };
@@ -243,7 +248,7 @@ impl Driver {
                 }
                 self.stack.wake(now);
             }
-            Step::Wrote(Ok(())) | Step::Turn => {}
+            Step::Wrote(Ok(())) | Step::AllSaid | Step::Turn => {}
             Step::Wrote(Err(error)) => {
                 tracing::debug!(peer = %self.peer, %error, "a connection broke");
                 return self.broke();

@@ -11,10 +11,12 @@ use crate::messaging::Shared;
 use crate::messaging::backoff::Backoff;
 use crate::messaging::handshake::{Established, HandshakeError, Hello, Lane, Process, Refusal};
 use crate::messaging::link::{self, DialError};
+use crate::messaging::session::Session;
 
 /// See the module's documentation.
 pub(super) struct Redial {
     shared: Arc<Shared>,
+    session: Arc<Session>,
     node: NodeId,
     process: Process,
     lane: Lane,
@@ -34,20 +36,37 @@ pub(super) enum Redialled {
 
 impl Redial {
     /// For a conversation with the process that has answered so.
-    pub(super) fn new(shared: Arc<Shared>, peer: &Hello, number: u32) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        session: Arc<Session>,
+        peer: &Hello,
+        number: u32,
+    ) -> Self {
         let (node, process, lane) = (peer.node.id, Process::of(&peer.node), peer.lane);
-        Self { shared, node, process, lane, number, backoff: Backoff::default(), attempt: None }
+        let backoff = Backoff::default();
+        Self { shared, session, node, process, lane, number, backoff, attempt: None }
     }
 
-    /// Begins to dial, after a pause.
+    /// Begins to dial, after a pause or when the peer shows itself.
     pub(super) fn begin(&mut self) {
         let pause = self.backoff.failed(self.shared.jitter.seed());
         let (shared, node, lane) = (self.shared.clone(), self.node, self.lane);
         let opening = Opening { number: self.number, resumes: true };
+        let session = self.session.clone();
         let attempt = async move {
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                biased;
+                () = session.shown.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
             let addr = shared.address(node).map_err(std::io::Error::other)?;
-            let result = link::dial_for(&shared, &addr, lane, Some(node), Some(opening)).await;
+            let dial = || link::dial_for(&shared, &addr, lane, Some(node), Some(opening));
+            let result = tokio::select! {
+                biased;
+                result = dial() => result,
+                // It may have begun when nobody was there to hear it.
+                () = link::worth_another(&session.shown) => dial().await,
+            };
             if let Err(error) = &result {
                 // The next attempt goes where the view has the node, if this was only said.
                 let _ = shared.failed(node, addr, error);

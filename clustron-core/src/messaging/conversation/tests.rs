@@ -1,7 +1,9 @@
 //! Two messengers with layers between them, on a network that breaks.
 
 mod bounds;
+mod dialling;
 mod ends;
+mod leaving;
 mod passing;
 mod patience;
 
@@ -14,7 +16,7 @@ use crate::identity::NodeId;
 use crate::messaging::tests::{Note, later, lives, start_with};
 use crate::messaging::{HandlerOptions, Messenger, PeerNews};
 use crate::pipeline::{LayerConfig, PipelineConfig, Registry};
-use crate::transport::MemoryNetwork;
+use crate::transport::{MemoryNetwork, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,9 +48,19 @@ impl Node {
         layers: &[LayerConfig],
         registry: &Registry,
     ) -> Self {
+        let transport = Arc::new(network.host(&format!("n{id}")));
+        Self::start_over(transport, id, starts, layers, registry).await
+    }
+
+    async fn start_over(
+        transport: Arc<dyn Transport>,
+        id: u64,
+        starts: u64,
+        layers: &[LayerConfig],
+        registry: &Registry,
+    ) -> Self {
         let name = format!("n{id}");
         let plans = PipelineConfig::both(layers.iter().cloned()).plans(registry, 1 << 20).unwrap();
-        let transport = Arc::new(network.host(&name));
         let (messenger, news) = start_with(transport, &name, id, starts, plans).await;
         Self { messenger, news }
     }

@@ -3,18 +3,23 @@
 use super::*;
 use std::sync::atomic::AtomicBool;
 
+use crate::transport::MemoryTransport;
+
 /// Reaches nobody, and says so to nobody, until told otherwise.
 #[derive(Debug)]
-struct Silent {
-    inner: crate::transport::MemoryTransport,
+pub(in crate::messaging) struct Silent {
+    inner: MemoryTransport,
     silent: AtomicBool,
     dials: AtomicUsize,
 }
 
 impl Silent {
-    fn of(network: &MemoryNetwork, silent: bool) -> Arc<Self> {
-        let (inner, dials) = (network.host("a"), AtomicUsize::new(0));
-        Arc::new(Self { inner, silent: silent.into(), dials })
+    pub(in crate::messaging) fn of(inner: MemoryTransport, silent: bool) -> Arc<Self> {
+        Arc::new(Self { inner, silent: silent.into(), dials: AtomicUsize::new(0) })
+    }
+
+    pub(in crate::messaging) fn set(&self, silent: bool) {
+        self.silent.store(silent, Ordering::SeqCst);
     }
 }
 
@@ -35,7 +40,7 @@ impl Transport for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_sign_of_life_also_ends_a_dial_that_began_when_there_was_none() {
     let network = MemoryNetwork::new();
-    let silent = Silent::of(&network, true);
+    let silent = Silent::of(network.host("a"), true);
     let (a, _news) = node_over(silent.clone(), "a", 1).await;
     let (b, _news) = node(&network, "b", 2).await;
     b.on_request(|_, Add(x, y)| async move { x + y });
@@ -46,7 +51,7 @@ async fn a_sign_of_life_also_ends_a_dial_that_began_when_there_was_none() {
     let start = tokio::time::Instant::now();
     let mut worst = Duration::ZERO;
     for round in 0..8u32 {
-        silent.silent.store(true, Ordering::SeqCst);
+        silent.set(true);
         a.hang_up(NodeId(2));
         while start.elapsed() < 20 * SECOND * (round + 1) {
             let _ = ask().await;
@@ -54,7 +59,7 @@ async fn a_sign_of_life_also_ends_a_dial_that_began_when_there_was_none() {
         }
         // It is back, and says so.
         later(Duration::from_millis(u64::from(round) * 240)).await;
-        silent.silent.store(false, Ordering::SeqCst);
+        silent.set(false);
         b.verify(NodeId(1)).await.unwrap();
         let back = tokio::time::Instant::now();
         while ask().await.is_err() {
@@ -68,7 +73,7 @@ async fn a_sign_of_life_also_ends_a_dial_that_began_when_there_was_none() {
 #[tokio::test(start_paused = true)]
 async fn however_often_a_peer_shows_itself_a_dial_under_way_is_doubled_once() {
     let network = MemoryNetwork::new();
-    let silent = Silent::of(&network, true);
+    let silent = Silent::of(network.host("a"), true);
     let (a, _news) = node_over(silent.clone(), "a", 1).await;
     let (b, _news) = node(&network, "b", 2).await;
     a.learn_address(&lives(2, "b:1", 1));
