@@ -105,6 +105,7 @@ mod status;
 mod tasks;
 mod time;
 mod tolerance;
+pub mod total_order;
 mod transport;
 mod view;
 mod voter_groups;

@@ -22,7 +22,7 @@
 //!
 //! They stand in this order, from the application to the wire, where they are used; `checksum` may
 //! stand elsewhere before `fault`. There is no layer that gives all nodes' messages one order: that
-//! is a matter of the control log.
+//! takes the control log, so it is a module, [`total_order`](crate::total_order).
 //!
 //! # On a cluster
 //!

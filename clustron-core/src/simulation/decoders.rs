@@ -12,7 +12,8 @@ mod text;
 use crate::codec;
 use crate::messaging::{self, Message, Request, StreamRequest};
 use crate::{
-    collect, control, data_dir, detection, event_bus, follow, formation, monitor, transport,
+    collect, control, data_dir, detection, event_bus, follow, formation, monitor, total_order,
+    transport,
 };
 
 pub(crate) use peer::ScriptedPeer;
@@ -134,10 +135,17 @@ pub fn decoders(area: Area) -> Vec<Decoder> {
             &formation::DECODERS,
             &detection::DECODERS,
             &event_bus::DECODERS,
+            &total_order::COMMAND_DECODERS,
             control::MESSAGE_DECODERS,
         ]
         .concat(),
-        Area::Files => [control::FILE_DECODERS, &data_dir::DECODERS, &text::DECODERS].concat(),
+        Area::Files => [
+            control::FILE_DECODERS,
+            &data_dir::DECODERS,
+            &total_order::STATE_DECODERS,
+            &text::DECODERS,
+        ]
+        .concat(),
     }
 }
 

@@ -20,6 +20,7 @@ mod metrics;
 mod mishaps;
 mod modules;
 mod monitor;
+mod ordered;
 mod overload;
 mod permits;
 mod proposing;

@@ -172,6 +172,12 @@ impl World {
         cluster.unwrap_or_else(|error| panic!("{host} did not start: {error}"))
     }
 
+    /// The builder of a node to which modules can be added.
+    pub(crate) fn builder_of(&self, host: &str) -> ClusterBuilder {
+        let (name, listen) = (Some(host.to_owned()), address(host));
+        self.builder(Config { name, listen, ..self.config.clone() }, host)
+    }
+
     fn builder(&self, config: Config, host: &str) -> ClusterBuilder {
         let builder = Cluster::builder("test").config(config).transport(self.network.host(host));
         match &self.board {
