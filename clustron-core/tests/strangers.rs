@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 const LONG: Duration = Duration::from_secs(20);
 
 /// What every connection begins with: the name of the protocol, and its version.
-const PREAMBLE: &[u8] = b"CLUSTRN\x06";
+const PREAMBLE: &[u8] = b"CLUSTRN\x07";
 
 /// A cluster of nodes in this process, over TCP.
 struct Orders {

@@ -4,6 +4,7 @@ use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::message::RunResult;
+use crate::tick::TickId;
 
 /// The longest error text that is kept, in bytes; more is cut off.
 pub const ERROR_BYTES_MAX: usize = 1_024;
@@ -15,8 +16,11 @@ pub const LATE_RESULTS_MAX: usize = 4;
 /// One tick: claimed, perhaps waiting or running, and in the end with exactly one outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firing {
-    /// When it was due. Unique in its job over all generations. For a missed range, the first.
+    /// When it was due. For a missed range, the first.
     pub scheduled: Timestamp,
+    /// The token of the command that asked for it; `None` if it is due by the schedule. With
+    /// `scheduled` unique in its job over all generations.
+    pub asked: Option<FencingToken>,
     /// The generation of the job that it belongs to.
     pub generation: u64,
     /// The token of the claim.
@@ -27,12 +31,18 @@ pub struct Firing {
     pub epoch: Epoch,
     /// How many attempts were granted.
     pub attempts: u32,
+    /// How many attempts have failed.
+    pub failures: u32,
     /// Who has, or had, the newest attempt; `None` while it waits, or if it never started.
     pub worker: Option<NodeId>,
     /// The token of the newest attempt: the only one whose result counts.
     pub token: Option<FencingToken>,
     /// Why the newest attempt was assigned, if the claim did not do that. At most 256 bytes.
     pub why: Option<String>,
+    /// While it waits for a retry: what the attempt before said, at most 1 KiB, and who had it.
+    pub retry_of: Option<(NodeId, String)>,
+    /// Its newest attempt was told to stop: a later tick is to take its place.
+    pub cancelled: bool,
     /// What became of it; `None` while it is open.
     pub outcome: Option<Outcome>,
     /// When the worker began, by its own clock.
@@ -59,10 +69,14 @@ impl Firing {
             claim_token: FencingToken(token),
             claimed_at: at,
             epoch,
+            asked: None,
             attempts: 0,
+            failures: 0,
             worker: None,
             token: None,
             why: None,
+            retry_of: None,
+            cancelled: false,
             outcome: None,
             started: None,
             finished: None,
@@ -77,6 +91,18 @@ impl Firing {
         self.token = Some(FencingToken(token));
         self.epoch = epoch;
         self.why = why.map(|why| bounded(why, WHY_BYTES_MAX));
+        self.retry_of = None;
+    }
+
+    /// Takes the failed attempt's authority: the tick waits for the next one.
+    pub(crate) fn wait_for_retry(&mut self, error: String) {
+        self.failures = self.failures.saturating_add(1);
+        self.retry_of = self.worker.take().map(|worker| (worker, error));
+    }
+
+    /// Which tick of its job it is.
+    pub fn id(&self) -> TickId {
+        TickId { scheduled: self.scheduled, asked: self.asked }
     }
 
     /// Keeps a result that came too late; false if it was kept before.
@@ -99,28 +125,34 @@ impl Firing {
     /// The most bytes that it takes in a snapshot.
     pub(crate) fn weight(&self) -> u64 {
         // Every number at its longest; late results carry a token, a node and two instants.
-        const NUMBERS: usize = 112;
+        const NUMBERS: usize = 132;
         const LATE_NUMBERS: usize = 40;
         let why = self.why.as_ref().map_or(0, String::len);
         let error = match &self.outcome {
             Some(Outcome::Failed { error }) => error.len(),
             _ => 0,
         };
+        let retry = self.retry_of.as_ref().map_or(0, |(_, error)| error.len() + 16);
         let late = self.late.iter().map(|late| match &late.result {
             RunResult::Failed { error } => LATE_NUMBERS + error.len(),
-            RunResult::Ran => LATE_NUMBERS,
+            RunResult::Ran | RunResult::Cancelled => LATE_NUMBERS,
         });
-        (NUMBERS + why + error + late.sum::<usize>()) as u64
+        (NUMBERS + why + error + retry + late.sum::<usize>()) as u64
     }
 
-    /// Whether it has no outcome and no attempt yet.
+    /// Whether it has no outcome and nobody runs it.
     pub fn is_waiting(&self) -> bool {
-        self.outcome.is_none() && self.token.is_none()
+        self.outcome.is_none() && self.worker.is_none()
+    }
+
+    /// Whether it waits for another attempt after one that failed.
+    pub fn is_retrying(&self) -> bool {
+        self.is_waiting() && self.token.is_some()
     }
 
     /// Whether an attempt was granted and has no outcome yet.
     pub fn is_running(&self) -> bool {
-        self.outcome.is_none() && self.token.is_some()
+        self.outcome.is_none() && self.worker.is_some()
     }
 }
 
@@ -135,6 +167,8 @@ pub enum Outcome {
         /// What the job said, at most 1 KiB.
         error: String,
     },
+    /// The newest attempt was told to stop, for a later tick's sake, and did.
+    Cancelled,
     /// The overlap rule kept it from starting.
     Skipped {
         /// Which rule.
@@ -161,6 +195,8 @@ pub enum SkipReason {
     BufferFull,
     /// [`crate::Overlap::Allow`]: as many as allowed were open.
     TooManyOpen,
+    /// [`crate::Overlap::CancelOther`]: a later tick took its place while it waited.
+    Superseded,
 }
 
 /// Why ticks were missed.
@@ -175,6 +211,8 @@ pub enum MissReason {
     TooOld,
     /// [`crate::Misfire::All`]: more than `max` newer late ticks are due.
     TooMany,
+    /// The job was paused.
+    Paused,
 }
 
 /// A result without authority: its attempt had been replaced.

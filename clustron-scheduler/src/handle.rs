@@ -1,18 +1,24 @@
-//! How an application looks at its jobs.
+//! How an application looks at its jobs, and changes them.
 
+mod changes;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clustron_core::{LateCluster, ProposeError, Replicated, Timestamp};
+use clustron_core::{LateCluster, NodeId, ProposeError, Replicated, Timestamp};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::error::QueryError;
 use crate::firing::Firing;
 use crate::job::{JobName, JobSpec};
-use crate::job_state::Counters;
+use crate::job_state::{Counters, Paused};
 use crate::metrics::SchedulerMetrics;
+use crate::progress::{Look, Running};
 use crate::state::SchedulerState;
+
+pub use changes::Put;
 
 /// How one job stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub struct JobStatus {
     pub cursor: Timestamp,
     /// When it is due next, with the jitter of its schedule, by this node's tables of time zones.
     pub next_due: Option<Timestamp>,
+    /// Why it takes no ticks, if it is paused.
+    pub paused: Option<Paused>,
     /// What became of its ticks since it was first defined.
     pub counters: Counters,
     /// Ticks without an outcome yet, oldest first.
@@ -98,11 +106,28 @@ impl SchedulerHandle {
                 since: job.since(),
                 cursor: job.cursor(),
                 next_due: job.next_due(),
+                paused: job.paused().cloned(),
                 counters: job.counters(),
                 open: job.open().cloned().collect(),
             })
         });
         status.ok_or_else(|| QueryError::UnknownJob(job.clone()))
+    }
+
+    /// What runs of a job now, with what it says of itself, from the nodes that run it. Those that
+    /// do not answer in time are left out.
+    pub async fn running(&self, job: &JobName, deadline: Duration) -> Vec<Running> {
+        let Some(cluster) = self.cluster.get() else { return vec![] };
+        let workers: BTreeSet<NodeId> = self.state.read_local(|state| {
+            let open = state.job(job).into_iter().flat_map(|job| job.open());
+            open.filter_map(|firing| firing.worker).collect()
+        });
+        let look = Look { job: job.clone() };
+        let looks = workers.into_iter().map(|worker| cluster.request(worker, &look, deadline));
+        let looked = futures::future::join_all(looks).await;
+        let mut running: Vec<Running> = looked.into_iter().flatten().flatten().collect();
+        running.sort_by_key(|running| running.tick);
+        running
     }
 
     /// The names of all jobs, from this node's copy as it is.

@@ -1,10 +1,15 @@
 //! What a job is: its name, when it is due, and what happens when a tick is late or overlaps.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use clustron_core::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 
+use crate::placement::Placement;
+use crate::policy::{BACKOFF_MS_MAX, RETRIES_MAX, Retries};
 use crate::schedule::{Schedule, ScheduleError};
 
 /// The longest job name, in bytes.
@@ -15,13 +20,17 @@ pub const HISTORY_MAX: u32 = 10_000;
 pub const OPEN_TICKS_MAX: u32 = 1_000;
 /// The most late ticks that [`Misfire::All`] catches up with.
 pub const CATCH_UP_MAX: u32 = 10_000;
+/// The most bytes of a job's payload.
+pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// The longest time limit of an attempt, in milliseconds: one year.
+pub const TIMEOUT_MS_MAX: u64 = 365 * 86_400_000;
 /// The longest [`JobSpec::grace_ms`], in milliseconds: one hour.
 pub const GRACE_MS_MAX: u64 = 3_600_000;
 
 /// A job's name, unique in the cluster: 1 to 128 bytes of `a-z A-Z 0-9 - _ . / :`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct JobName(String);
+pub struct JobName(Arc<str>);
 
 impl JobName {
     /// Takes 1 to 128 bytes of `a-z A-Z 0-9 - _ . / :`.
@@ -33,7 +42,7 @@ impl JobName {
         let allowed =
             |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':');
         let fits = (1..=JOB_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed);
-        if fits { Ok(Self(name)) } else { Err(JobError::Name { name }) }
+        if fits { Ok(Self(name.into())) } else { Err(JobError::Name { name }) }
     }
 
     /// The name as text.
@@ -58,7 +67,7 @@ impl TryFrom<String> for JobName {
 
 impl From<JobName> for String {
     fn from(name: JobName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 
@@ -81,6 +90,22 @@ pub enum Overlap {
         /// How many may be open, 1 to 1000. One more is recorded as skipped.
         max: u32,
     },
+    /// What runs is told to stop, and the tick starts when it has. One that waits already is
+    /// recorded as skipped.
+    CancelOther,
+}
+
+impl Overlap {
+    /// One tick waits; while it does, more are recorded as skipped.
+    pub const BUFFER_ONE: Self = Self::BufferAll { max: 1 };
+
+    /// How many ticks may run at once.
+    pub(crate) fn at_once(self) -> usize {
+        match self {
+            Self::Allow { max } => max as usize,
+            Self::Skip | Self::BufferAll { .. } | Self::CancelOther => 1,
+        }
+    }
 }
 
 /// What happens to late ticks: those that were due longer than [`JobSpec::grace_ms`] ago when a
@@ -137,7 +162,34 @@ pub struct JobSpec {
     /// How many finished ticks are kept, 1 to 10000. Default: 100. Fewer if all jobs' histories
     /// together exceed [`crate::HISTORY_BYTES_MAX`]. The counters never forget.
     pub history: u32,
+    /// What else differs from the defaults. Most jobs have nothing here, and there may be a
+    /// million.
+    pub(crate) more: Option<Box<More>>,
 }
+
+/// What a job may have besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct More {
+    handler: Option<JobName>,
+    payload: Bytes,
+    retries: Retries,
+    timeout_ms: Option<u64>,
+    pause_after: u32,
+    per_worker_max: u32,
+    placement: Option<Placement>,
+    ephemeral: bool,
+}
+
+static PLAIN: More = More {
+    handler: None,
+    payload: Bytes::new(),
+    retries: Retries { max: 0, backoff_ms: 0, backoff_ms_max: 0 },
+    timeout_ms: None,
+    pause_after: 0,
+    per_worker_max: 0,
+    placement: None,
+    ephemeral: false,
+};
 
 impl JobSpec {
     /// A job with the default policies. Each `~` of its schedule becomes the number that the job's
@@ -150,6 +202,7 @@ impl JobSpec {
             misfire: Misfire::default(),
             grace_ms: 1_000,
             history: 100,
+            more: None,
         }
     }
 
@@ -181,6 +234,128 @@ impl JobSpec {
         self
     }
 
+    /// Has the job run by the handler of this name, instead of that of its own. So one piece of
+    /// code serves many jobs, each with a payload of its own.
+    #[must_use]
+    pub fn handled_by(self, handler: JobName) -> Self {
+        self.with(|more| more.handler = Some(handler))
+    }
+
+    /// Sets what each attempt is given: see [`JobContext::payload`](crate::JobContext::payload).
+    ///
+    /// # Errors
+    /// The value has a shape that the codec does not carry.
+    pub fn payload<T: Serialize + ?Sized>(self, payload: &T) -> Result<Self, CodecError> {
+        let payload = codec::encode(payload)?.into();
+        Ok(self.with(|more| more.payload = payload))
+    }
+
+    /// Sets how often an attempt that failed is tried again. Another worker is preferred.
+    #[must_use]
+    pub fn retries(self, retries: Retries) -> Self {
+        self.with(|more| more.retries = retries)
+    }
+
+    /// Sets how long an attempt may take. Then it is told to stop and dropped where it waits, and
+    /// has failed. What it runs on other threads is not stopped. Parts of a millisecond are cut
+    /// off.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.with(|more| more.timeout_ms = Some(timeout_ms))
+    }
+
+    /// Pauses the job when so many ticks in a row have failed, after all their retries; 0, which is
+    /// the default: never.
+    #[must_use]
+    pub fn pause_after(self, failures: u32) -> Self {
+        self.with(|more| more.pause_after = failures)
+    }
+
+    /// Sets how many of the job's attempts one node runs at once; 0, which is the default: as many
+    /// as the node runs of all jobs. How many run at once in the cluster is [`Overlap::Allow`]'s.
+    #[must_use]
+    pub fn per_worker_max(self, attempts: u32) -> Self {
+        self.with(|more| more.per_worker_max = attempts)
+    }
+
+    /// Sets which members may run it. Of those the least loaded does.
+    #[must_use]
+    pub fn placement(self, placement: Placement) -> Self {
+        self.with(|more| more.placement = Some(placement))
+    }
+
+    /// Has the job deleted once its schedule has no more ticks and all have their outcomes.
+    #[must_use]
+    pub fn ephemeral(self) -> Self {
+        self.with(|more| more.ephemeral = true)
+    }
+
+    /// The name of the handler that runs it.
+    pub fn handler(&self) -> &JobName {
+        self.more().handler.as_ref().unwrap_or(&self.name)
+    }
+
+    /// What each attempt is given, encoded.
+    pub fn payload_bytes(&self) -> &Bytes {
+        &self.more().payload
+    }
+
+    /// How often an attempt that failed is tried again.
+    pub fn retry_policy(&self) -> Retries {
+        self.more().retries
+    }
+
+    /// How long an attempt may take.
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.more().timeout_ms.map(Duration::from_millis)
+    }
+
+    /// After how many failures in a row the job is paused; 0 for never.
+    pub fn pauses_after(&self) -> u32 {
+        self.more().pause_after
+    }
+
+    /// How many of its attempts one node runs at once, if that is limited.
+    pub fn most_per_worker(&self) -> Option<usize> {
+        let most = self.more().per_worker_max as usize;
+        (most > 0).then_some(most)
+    }
+
+    /// Which members may run it; `None` for all.
+    pub fn placed(&self) -> Option<&Placement> {
+        self.more().placement.as_ref()
+    }
+
+    /// Whether it is deleted when it has nothing more to do.
+    pub fn is_ephemeral(&self) -> bool {
+        self.more().ephemeral
+    }
+
+    /// About how much it takes in a snapshot, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        // Numbers, and the schedule's usual text.
+        const FIXED: usize = 128;
+        let more = self.more();
+        let handler = more.handler.as_ref().map_or(0, |handler| handler.as_str().len());
+        let placement = more.placement.as_ref().map_or(0, |placement| placement.as_str().len());
+        let schedule = self.schedule.text_bytes();
+        let texts = self.name.as_str().len() + handler + placement + schedule;
+        (FIXED + texts + more.payload.len()) as u64
+    }
+
+    fn more(&self) -> &More {
+        self.more.as_deref().unwrap_or(&PLAIN)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut More)) -> Self {
+        let mut more = self.more.take().unwrap_or_default();
+        change(&mut more);
+        // The same job in one way only, since jobs are compared.
+        self.more = (*more != PLAIN).then_some(more);
+        self
+    }
+
     /// Checks every number. The replicated state does so again and refuses what does not fit.
     ///
     /// # Errors
@@ -195,6 +370,14 @@ impl JobSpec {
         }
         if let Misfire::All { max, .. } = self.misfire {
             in_range("misfire max", max.into(), 1, CATCH_UP_MAX.into())?;
+        }
+        let more = self.more();
+        in_range("payload bytes", more.payload.len() as u64, 0, PAYLOAD_BYTES_MAX as u64)?;
+        in_range("retries max", more.retries.max.into(), 0, RETRIES_MAX.into())?;
+        in_range("backoff_ms", more.retries.backoff_ms, 0, BACKOFF_MS_MAX)?;
+        in_range("backoff_ms_max", more.retries.backoff_ms_max, 0, BACKOFF_MS_MAX)?;
+        if let Some(timeout_ms) = more.timeout_ms {
+            in_range("timeout_ms", timeout_ms, 1, TIMEOUT_MS_MAX)?;
         }
         Ok(())
     }
@@ -259,8 +442,8 @@ mod tests {
 
     #[test]
     fn a_bad_name_does_not_decode() {
-        let bytes = clustron_core::codec::encode("two words").unwrap();
-        assert!(clustron_core::codec::decode::<JobName>(&bytes).is_err());
+        let bytes = codec::encode("two words").unwrap();
+        assert!(codec::decode::<JobName>(&bytes).is_err());
     }
 
     #[test]
@@ -273,9 +456,22 @@ mod tests {
             (spec().overlap(Overlap::BufferAll { max: 0 }), "overlap max is 0"),
             (spec().overlap(Overlap::Allow { max: 1_001 }), "overlap max is 1001"),
             (spec().misfire(Misfire::All { max: 0, max_age_ms: 1 }), "misfire max is 0"),
+            (spec().payload(&vec![0u8; 65_536]).unwrap(), "payload bytes is 65541; allowed"),
+            (spec().timeout(Duration::ZERO), "timeout_ms is 0; allowed are 1 to 31536000000"),
+            (spec().retries(Retries { max: 1_001, ..Retries::default() }), "retries max is 1001"),
+            (spec().retries(Retries { backoff_ms: u64::MAX, ..Retries::default() }), "backoff_ms"),
         ] {
             let error = bad.check().unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_set_to_its_default_makes_no_other_job() {
+        let same = spec().pause_after(3).pause_after(0).retries(Retries::default());
+        assert_eq!(same, spec());
+        let other = spec().handled_by(JobName::new("b").unwrap()).ephemeral();
+        assert_eq!((other.handler().as_str(), other.is_ephemeral()), ("b", true));
+        assert_eq!(spec().handler().as_str(), "a");
     }
 }

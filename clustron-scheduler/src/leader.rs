@@ -1,5 +1,7 @@
 //! The scheduler's work on the leader: claims what is due, sends the orders, moves what is stuck.
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -14,12 +16,14 @@ use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::job::{JobName, JobSpec};
-use crate::message::{Command, Rejection, Reply, Run, RunReply};
+use crate::ask::{Asked, Desk};
+use crate::job::JobName;
+use crate::message::{Command, Reply, Run, RunReply};
 use crate::metrics::SchedulerMetrics;
 use crate::planner::Planner;
 use crate::scheduler::Jobs;
 use crate::state::SchedulerState;
+use crate::tick::TickId;
 use crate::worker::is_current;
 use crate::workers::Workers;
 
@@ -63,7 +67,9 @@ pub(crate) struct Leader {
     /// the planner and the dispatcher for each other's sake.
     orders: mpsc::UnboundedSender<Order>,
     /// The newest attempt of each open tick that was ordered.
-    ordered: BTreeMap<(JobName, Timestamp), FencingToken>,
+    ordered: BTreeMap<(JobName, TickId), FencingToken>,
+    /// What the code defines, which nobody else changes.
+    jobs: Arc<Jobs>,
     metrics: Arc<SchedulerMetrics>,
 }
 
@@ -80,9 +86,12 @@ impl Leader {
         metrics: Arc<SchedulerMetrics>,
     ) {
         let handle = cluster.clone();
+        let desk = Desk::default();
+        let at_desk = desk.clone();
+        cluster.on_request(move |_from, ask| at_desk.clone().ask(ask));
         cluster.lead("scheduler: leader", move |leadership| {
             let (jobs, cluster) = (jobs.clone(), handle.clone());
-            let (state, metrics) = (state.clone(), metrics.clone());
+            let (state, metrics, desk) = (state.clone(), metrics.clone(), desk.clone());
             async move {
                 // A majority that comes and goes makes single steps fail; the epoch goes on.
                 while !leadership.is_cancelled() {
@@ -97,12 +106,13 @@ impl Leader {
                         leadership: leadership.clone(),
                         orders,
                         ordered: BTreeMap::new(),
+                        jobs: jobs.clone(),
                         metrics: metrics.clone(),
                     };
                     tokio::select! {
                         biased;
                         () = leadership.cancelled() => return,
-                        _lost = leader.serve(&jobs, orders_rx) => {
+                        _lost = leader.serve(desk.open(), orders_rx) => {
                             tokio::time::sleep(ORDER_AGAIN_AFTER).await;
                         }
                     }
@@ -111,7 +121,11 @@ impl Leader {
         });
     }
 
-    async fn serve(mut self, jobs: &Jobs, orders: mpsc::UnboundedReceiver<Order>) -> Lost {
+    async fn serve(
+        mut self,
+        asked: mpsc::Receiver<Asked>,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Lost {
         // Bounded as said at `Leader::orders`.
         let (news_tx, news) = mpsc::unbounded_channel();
         let dispatcher = Dispatcher {
@@ -128,48 +142,22 @@ impl Leader {
                 return Lost;
             }
             self.planner = self.state.read_local(Planner::new);
-            for (spec, _) in jobs.values() {
-                if let Err(lost) = self.define(spec).await {
-                    return lost;
+            let jobs = self.jobs.clone();
+            for spec in jobs.specs.values() {
+                match self.define(spec).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(why)) => {
+                        tracing::error!(job = %spec.name, %why, "a job cannot be defined");
+                    }
+                    Err(lost) => return lost,
                 }
             }
-            self.plan(news).await
+            self.plan(news, asked).await
         };
         tokio::select! {
             lost = planning => lost,
             () = dispatcher.run(orders) => Lost,
         }
-    }
-
-    /// Tells the cluster of a job in the code. Ticks of an older definition are taken first.
-    async fn define(&mut self, spec: &JobSpec) -> Result<(), Lost> {
-        let known =
-            |state: &SchedulerState| state.job(&spec.name).is_some_and(|job| job.spec() == spec);
-        while !self.state.read_local(known) {
-            let at = self.clock.now();
-            let seen = loop {
-                self.follow_view();
-                let (planner, workers) = (&self.planner, &mut self.workers);
-                match self.state.read_local(|s| planner.settle(s, &spec.name, at, workers)) {
-                    Ok(seen) => break seen,
-                    Err(commands) => self.propose_all(commands).await?,
-                }
-            };
-            match self.propose(Command::Define { spec: spec.clone(), at, seen }).await? {
-                // Somebody's command came in between: once more.
-                Reply::Rejected(
-                    Rejection::CursorMoved { .. }
-                    | Rejection::StaleGeneration { .. }
-                    | Rejection::UnknownJob,
-                ) => {}
-                Reply::Rejected(why) => {
-                    tracing::error!(job = %spec.name, %why, "a job cannot be defined");
-                    return Ok(());
-                }
-                _ => return Ok(()),
-            }
-        }
-        Ok(())
     }
 
     /// Orders every running attempt that this leader has not ordered yet: those that it has just
@@ -179,7 +167,7 @@ impl Leader {
     fn order_granted(&mut self) {
         let running: BTreeMap<_, _> = self.state.read_local(|state| {
             let ticks = self.planner.open_ticks(state);
-            ticks.filter_map(|(job, firing)| job.run(firing.scheduled)).map(keyed).collect()
+            ticks.filter_map(|(job, firing)| job.run(firing.id())).map(keyed).collect()
         });
         self.ordered.retain(|tick, _| running.contains_key(tick));
         for (tick, (worker, run)) in running {
@@ -190,7 +178,11 @@ impl Leader {
         }
     }
 
-    async fn plan(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Lost {
+    async fn plan(
+        &mut self,
+        mut news: mpsc::UnboundedReceiver<News>,
+        mut asked: mpsc::Receiver<Asked>,
+    ) -> Lost {
         let mut changes = self.state.applied();
         let mut status = self.cluster.watch();
         let mut readmit = FuturesUnordered::new();
@@ -202,6 +194,11 @@ impl Leader {
             }
             while let Some(Some((job, worker))) = readmit.next().now_or_never() {
                 self.workers.readmit(&job, worker);
+            }
+            if let Ok(first) = asked.try_recv()
+                && self.answer(first, &mut asked).await.is_err()
+            {
+                return Lost;
             }
             self.follow_view();
             self.state.read_local(|state| self.planner.note_open(state));
@@ -221,6 +218,11 @@ impl Leader {
             tokio::select! {
                 biased;
                 () = self.leadership.cancelled() => return Lost,
+                Some(first) = asked.recv() => {
+                    if self.answer(first, &mut asked).await.is_err() {
+                        return Lost;
+                    }
+                }
                 Some(news) = news.recv() => readmit.extend(self.take_news(news)),
                 Some((job, worker)) = readmit.next() => self.workers.readmit(&job, worker),
                 Ok(()) = changes.changed() => {}
@@ -258,17 +260,29 @@ impl Leader {
         for record in view.nodes().filter(|record| record.state == NodeState::Alive) {
             if record.info.runs_work() {
                 self.workers.join_since(record.info.id, record.process_since);
+                self.workers.describe(&record.info);
             }
         }
     }
 
     /// Proposes commands in order, all under way at once.
     async fn propose_all(&mut self, commands: Vec<Command>) -> Result<(), Lost> {
+        for (command, reply) in self.propose_each(commands).await {
+            self.count(&command, &reply?);
+        }
+        Ok(())
+    }
+
+    /// The same, and says what became of each.
+    async fn propose_each(
+        &mut self,
+        commands: Vec<Command>,
+    ) -> Vec<(Command, Result<Reply, ProposeError>)> {
         let proposals = commands.into_iter().map(|command| {
             let (state, epoch) = (self.state.clone(), self.leadership.epoch());
             async move {
                 let committed = state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
-                (command, committed)
+                (command, committed.map(|committed| committed.reply))
             }
         });
         let proposed = futures::future::join_all(proposals).await;
@@ -276,17 +290,7 @@ impl Leader {
         for (command, _) in &proposed {
             self.state.read_local(|state| self.planner.note_job(state, command.job()));
         }
-        for (command, committed) in proposed {
-            self.count(&command, &committed?.reply);
-        }
-        Ok(())
-    }
-
-    async fn propose(&mut self, command: Command) -> Result<Reply, Lost> {
-        let epoch = self.leadership.epoch();
-        let committed = self.state.propose_as_leader(epoch, &command, PROPOSE_DEADLINE).await;
-        self.state.read_local(|state| self.planner.note_job(state, command.job()));
-        Ok(committed?.reply)
+        proposed
     }
 
     /// Counts what a command was answered.
@@ -305,8 +309,8 @@ impl Leader {
 }
 
 /// An order under the tick that it is for.
-fn keyed(order: Order) -> ((JobName, Timestamp), Order) {
-    ((order.1.job.clone(), order.1.scheduled), order)
+fn keyed(order: Order) -> ((JobName, TickId), Order) {
+    ((order.1.job.clone(), order.1.tick), order)
 }
 
 impl From<ProposeError> for Lost {

@@ -32,6 +32,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Jobs are also made, replaced, paused, run by hand and deleted while the cluster runs, from any
+//! node: see [`SchedulerHandle::put`] and its neighbours. What a job does when it fails, overlaps
+//! or is late, where it runs and how long it may take, its [`JobSpec`] says.
+//!
 //! # What it promises
 //!
 //! * Every due tick has exactly one committed claim and exactly one recorded outcome.
@@ -51,11 +55,12 @@
 //!   builds in one cluster the leader's counts.
 //! * The leader believes its clock: one that jumps ahead makes due, and takes, the ticks that it
 //!   jumps over. Keep clocks disciplined.
-//! * A run has no time limit of its own, and a job that leaves the code stays in the cluster's
-//!   table; its due ticks wait for a node that has its handler.
+//! * A run has no time limit unless the job has one. A job that leaves the code stays in the
+//!   cluster's table until it is deleted; its due ticks wait for a node that has its handler.
 //! * A job runs on the runtime of the node's heartbeats: work that blocks belongs in
 //!   `spawn_blocking`.
 
+mod ask;
 mod context;
 mod cron;
 mod error;
@@ -67,37 +72,46 @@ mod leader;
 mod message;
 mod metrics;
 mod nearest;
+mod placement;
 mod planner;
+mod policy;
 mod preview;
+mod progress;
 mod schedule;
 mod scheduler;
 mod state;
+mod tick;
 mod worker;
 mod workers;
 
 #[cfg(test)]
 mod simulation;
 
-pub use context::JobContext;
+pub use ask::{Answer, Ask, BACKFILL_MAX, ChangeError, Expected, Refused};
+pub use context::{JobContext, KeepError};
 pub use cron::{CRON_BYTES_MAX, CronExpr};
 pub use error::{DefineError, QueryError};
 pub use firing::{
     ERROR_BYTES_MAX, Firing, LATE_RESULTS_MAX, LateResult, MissReason, Outcome, SkipReason,
     WHY_BYTES_MAX,
 };
-pub use handle::{JobStatus, SchedulerHandle};
+pub use handle::{JobStatus, Put, SchedulerHandle};
 pub use job::{
     CATCH_UP_MAX, GRACE_MS_MAX, HISTORY_MAX, JOB_NAME_BYTES_MAX, JobError, JobName, JobSpec,
-    Misfire, OPEN_TICKS_MAX, Overlap,
+    Misfire, OPEN_TICKS_MAX, Overlap, PAYLOAD_BYTES_MAX, TIMEOUT_MS_MAX,
 };
-pub use job_state::{Counters, Job};
+pub use job_state::{Counters, Job, KEPT_BYTES_MAX, Paused};
 pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Seen, Start};
+pub use placement::{PLACEMENT_BYTES_MAX, Placement, PlacementError};
+pub use policy::{BACKOFF_MS_MAX, RETRIES_MAX, Retries};
+pub use progress::{LINE_BYTES_MAX, LINES_MAX, Look, Running};
 pub use schedule::{
     DstGap, DstOverlap, EXCLUDED_MAX, EXCLUSIONS_MAX, Exclusion, INTERVAL_MS_MAX, JITTER_MS_MAX,
     NoTick, RULES_MAX, Rule, SCHEDULE_BYTES_MAX, Schedule, ScheduleError, Zone,
 };
 pub use scheduler::Scheduler;
-pub use state::{HISTORY_BYTES_MAX, JOBS_MAX, SchedulerState};
+pub use state::{HISTORY_BYTES_MAX, JOB_BYTES_MAX, JOBS_MAX, SchedulerState};
+pub use tick::TickId;
 pub use workers::RUNNING_MAX_DEFAULT;
 
 #[cfg(doctest)]

@@ -1,10 +1,12 @@
 //! What enters the replicated log, what applying it answers, and what leader and workers say.
 
+use bytes::Bytes;
 use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::firing::{MissReason, SkipReason};
 use crate::job::{JobName, JobSpec};
+use crate::tick::TickId;
 
 /// One change of the [`crate::SchedulerState`]. Its place in the control log is the token of
 /// what it grants.
@@ -47,8 +49,8 @@ pub enum Command {
         /// The job.
         job: JobName,
         /// Which tick.
-        scheduled: Timestamp,
-        /// The token of the attempt that this one replaces; `None` if the tick waits.
+        tick: TickId,
+        /// The token of the tick's attempt so far, which this one replaces; `None` if it had none.
         after: Option<FencingToken>,
         /// Who shall run it.
         worker: NodeId,
@@ -81,7 +83,7 @@ pub enum Command {
         /// The job.
         job: JobName,
         /// Which tick.
-        scheduled: Timestamp,
+        tick: TickId,
         /// The attempt's token. It alone decides whether the result counts.
         token: FencingToken,
         /// Who ran it.
@@ -92,6 +94,49 @@ pub enum Command {
         started: Timestamp,
         /// When it ended, by the worker's clock.
         finished: Timestamp,
+        /// What the next attempt at any tick of the job is given, at most 4 KiB; `None` to leave it
+        /// as it is.
+        kept: Option<Bytes>,
+    },
+    /// Stops taking ticks: those after `at` are missed, until the job is resumed.
+    Pause {
+        /// The job.
+        job: JobName,
+        /// The leader's clock.
+        at: Timestamp,
+        /// The job as the leader saw it: all ticks until `at` are taken.
+        seen: Seen,
+        /// Why, for people. At most 256 bytes are kept.
+        note: String,
+    },
+    /// Takes ticks again: those after `at`.
+    Resume {
+        /// The job.
+        job: JobName,
+        /// The leader's clock.
+        at: Timestamp,
+        /// The job as the leader saw it: all ticks until `at` are recorded as missed.
+        seen: Seen,
+    },
+    /// Adds a tick that the schedule does not ask for.
+    Ask {
+        /// The job.
+        job: JobName,
+        /// The instant that it stands for.
+        scheduled: Timestamp,
+        /// The leader's clock.
+        at: Timestamp,
+        /// Who shall run it if it may start at once.
+        worker: Option<NodeId>,
+    },
+    /// Removes a job with all that is known of it. What runs is told to stop.
+    Delete {
+        /// The job.
+        job: JobName,
+        /// The job as the leader saw it.
+        seen: Seen,
+        /// Not if a tick waits or runs, since it was asked for meanwhile.
+        if_idle: bool,
     },
 }
 
@@ -103,7 +148,11 @@ impl Command {
             Self::Claim { job, .. }
             | Self::Assign { job, .. }
             | Self::Miss { job, .. }
-            | Self::Finish { job, .. } => job,
+            | Self::Finish { job, .. }
+            | Self::Pause { job, .. }
+            | Self::Resume { job, .. }
+            | Self::Ask { job, .. }
+            | Self::Delete { job, .. } => job,
         }
     }
 }
@@ -128,6 +177,8 @@ pub enum RunResult {
         /// What the job said. At most 1 KiB is kept.
         error: String,
     },
+    /// It was told to stop, for a later tick's sake, and did.
+    Cancelled,
 }
 
 /// What applying a [`Command`] answers.
@@ -162,6 +213,22 @@ pub enum Reply {
     },
     /// The result counts and the tick is closed.
     Finished,
+    /// The result counts, and the tick waits for another attempt.
+    WillRetry {
+        /// How many have failed.
+        failures: u32,
+    },
+    /// The job is paused or resumed as asked.
+    Changed,
+    /// The tick was added.
+    Asked {
+        /// Which it is.
+        tick: TickId,
+        /// What happens to it now.
+        start: Start,
+    },
+    /// The job is gone.
+    Deleted,
     /// This attempt had closed the tick before. Nothing changed; the worker may forget it.
     AlreadyFinished,
     /// A newer attempt had replaced this one. The result was recorded as late and has no effect;
@@ -238,11 +305,31 @@ pub enum Rejection {
         /// Which number, its value and what is allowed.
         reason: String,
     },
+    /// The job is paused, so its ticks are missed until it is resumed.
+    #[error("the job is paused")]
+    Paused,
+    /// A tick waits or runs. The leader looks again.
+    #[error("a tick of the job waits or runs")]
+    NotIdle,
+    /// As many ticks as allowed wait or run. Ask again when some have ended.
+    #[error("{open} ticks of the job wait or run, which is the most")]
+    TooManyOpen {
+        /// How many.
+        open: u32,
+    },
     /// As many jobs as allowed are defined.
     #[error("{max} jobs are defined, which is the most")]
     TooManyJobs {
         /// The most.
         max: usize,
+    },
+    /// All jobs together would take more than allowed. Delete some, or keep payloads elsewhere.
+    #[error("all jobs together would take {bytes} bytes; {max} are allowed")]
+    TooManyBytes {
+        /// What they would take.
+        bytes: u64,
+        /// The most.
+        max: u64,
     },
     /// The instants of a claim or the range and count of a miss contradict each other. A defect of
     /// the sender.
@@ -257,14 +344,22 @@ pub struct Run {
     pub job: JobName,
     /// The generation that the tick belongs to.
     pub generation: u64,
-    /// When it was due.
-    pub scheduled: Timestamp,
+    /// The name of the handler that runs it.
+    pub handler: JobName,
+    /// Which tick.
+    pub tick: TickId,
     /// For resources that must refuse late work, and for the [`Command::Finish`].
     pub token: FencingToken,
     /// Which attempt, from 1.
     pub attempt: u32,
     /// The epoch of the leader that granted it.
     pub epoch: Epoch,
+    /// How long it may take, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// What the job was defined with.
+    pub payload: Bytes,
+    /// What an attempt before left for it.
+    pub kept: Option<Bytes>,
 }
 
 /// What a worker answers to a [`Run`] at once.

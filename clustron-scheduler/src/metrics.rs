@@ -19,6 +19,8 @@ pub(crate) struct SchedulerMetrics {
     pub(crate) runs_ran: Counter,
     /// As worker: attempts that failed.
     pub(crate) runs_failed: Counter,
+    /// As worker: attempts that stopped for a later tick's sake.
+    pub(crate) runs_cancelled: Counter,
     /// As worker: results that came too late to count.
     pub(crate) runs_superseded: Counter,
     /// As worker: from when a tick was due to when its attempt began.
@@ -34,6 +36,7 @@ impl Default for SchedulerMetrics {
             orders_undelivered: Counter::default(),
             runs_ran: Counter::default(),
             runs_failed: Counter::default(),
+            runs_cancelled: Counter::default(),
             runs_superseded: Counter::default(),
             lag: Histogram::new(seconds),
         }
@@ -59,6 +62,11 @@ impl SchedulerMetrics {
         );
         counter("runs_ran", "Attempts that ended well on this node", &self.runs_ran);
         counter("runs_failed", "Attempts that failed on this node", &self.runs_failed);
+        counter(
+            "runs_cancelled",
+            "Attempts on this node that stopped for a later tick's sake",
+            &self.runs_cancelled,
+        );
         counter(
             "runs_superseded",
             "Results of this node that came after a newer attempt was granted",

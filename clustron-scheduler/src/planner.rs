@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clustron_core::{FencingToken, Timestamp};
 
 use crate::firing::Firing;
-use crate::job::{JobName, Overlap};
+use crate::job::JobName;
 use crate::job_state::Job;
 use crate::message::{Command, Run, Seen};
 use crate::state::SchedulerState;
+use crate::tick::TickId;
 use crate::workers::Workers;
 use backlog::Backlog;
 
@@ -47,7 +48,14 @@ pub(crate) struct Planner {
     due_at: BTreeMap<JobName, Timestamp>,
     open: BTreeSet<JobName>,
     /// Attempts that their worker has refused to start, by tick.
-    refused: BTreeMap<(JobName, Timestamp), FencingToken>,
+    refused: BTreeMap<(JobName, TickId), FencingToken>,
+    /// When ticks whose attempt failed may have another: that attempt, and the instant. Counted
+    /// from when this leader saw it, by its own clock.
+    retries: BTreeMap<(JobName, TickId), (FencingToken, Timestamp)>,
+    /// When it was last looked whom they may be given to. Those due by then wait for a worker.
+    looked_at: Option<Timestamp>,
+    /// Jobs that are to be deleted, as nothing of them is left to do.
+    over: BTreeSet<JobName>,
 }
 
 impl Planner {
@@ -70,16 +78,20 @@ impl Planner {
         for name in self.open.clone() {
             self.note(&name, state.job(&name));
         }
-        self.refused.retain(|(name, scheduled), token| {
-            let newest = state.job(name).and_then(|job| job.run(*scheduled));
+        self.refused.retain(|(name, tick), token| {
+            let newest = state.job(name).and_then(|job| job.run(*tick));
             newest.is_some_and(|(_, run)| run.token == *token)
+        });
+        self.retries.retain(|(name, tick), (token, _)| {
+            let firing = state.job(name).and_then(|job| job.firing(*tick));
+            firing.is_some_and(|firing| firing.is_retrying() && firing.token == Some(*token))
         });
     }
 
     /// Remembers whether an attempt's worker has refused to start it, so that it is given to
     /// another, or has started it after all.
     pub(crate) fn note_order(&mut self, run: &Run, refused: bool) {
-        let tick = (run.job.clone(), run.scheduled);
+        let tick = (run.job.clone(), run.tick);
         // News of an attempt may come after news of one that has replaced it.
         let known = self.refused.get(&tick).copied();
         match refused {
@@ -98,9 +110,12 @@ impl Planner {
         jobs.flat_map(|job| job.open().map(move |firing| (job, firing)))
     }
 
-    /// When the earliest unclaimed tick is due; `None` if no schedule has any.
+    /// When there is something to do next: a tick is due, or an attempt is to be repeated.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.agenda.first().map(|(at, _)| *at)
+        let tick = self.agenda.first().map(|(at, _)| *at);
+        let retries = self.retries.values().map(|(_, at)| *at);
+        let retry = retries.filter(|at| self.looked_at.is_none_or(|looked| *at > looked)).min();
+        tick.into_iter().chain(retry).min()
     }
 
     /// How far the job is if all its ticks until `at` are taken, so that a change of it with this
@@ -116,6 +131,11 @@ impl Planner {
         workers: &mut Workers,
     ) -> Result<Option<Seen>, Vec<Command>> {
         let Some(job) = state.job(name) else { return Ok(None) };
+        if job.paused().is_some() && job.runs_left() != Some(0) {
+            let missed = Backlog::paused(job.spec(), job.cursor(), at);
+            let commands: Vec<Command> = missed.misses(job, at).collect();
+            return if commands.is_empty() { Ok(Some(job.seen())) } else { Err(commands) };
+        }
         if job.next_tick().is_none_or(|next| next > at) {
             return Ok(Some(job.seen()));
         }
@@ -146,6 +166,12 @@ impl Planner {
                 break;
             }
         }
+        let over = self.over.iter().filter_map(|name| state.job(name));
+        commands.extend(over.filter(|job| job.is_over()).map(|job| Command::Delete {
+            job: job.spec().name.clone(),
+            seen: job.seen(),
+            if_idle: true,
+        }));
         // A job's misses may have come on top of a full batch.
         commands.truncate(BATCH_MAX);
         commands
@@ -156,17 +182,18 @@ impl Planner {
     ///
     /// A tick for which no worker is free stays as it is until a later call. `at` is recorded.
     pub(crate) fn repairs(
-        &self,
+        &mut self,
         state: &SchedulerState,
         workers: &mut Workers,
         at: Timestamp,
     ) -> Vec<Command> {
         workers.refresh(state.running());
+        self.looked_at = Some(at);
         let mut commands = Vec::new();
         for (name, job) in self.open.iter().filter_map(|name| Some((name, state.job(name)?))) {
             let lost = job.open().filter_map(|firing| {
                 let worker = firing.worker?;
-                let refused = self.refused.get(&(name.clone(), firing.scheduled));
+                let refused = self.refused.get(&(name.clone(), firing.id()));
                 let why = if !workers.contains(worker) {
                     "is gone"
                 } else if firing.token.is_some_and(|token| workers.has_restarted(worker, token)) {
@@ -178,17 +205,34 @@ impl Planner {
                 };
                 Some((firing, format!("{worker} {why}")))
             });
-            let waiting = job.startable().map(|firing| (firing, "its turn".to_owned()));
             let mut wanted: Vec<_> = lost.collect();
-            wanted.extend(waiting);
+            for firing in job.startable() {
+                let Some((failed_on, error)) = &firing.retry_of else {
+                    wanted.push((firing, "its turn".to_owned()));
+                    continue;
+                };
+                let token = firing.token.unwrap_or_default();
+                let pause = job.spec().retry_policy().pause(firing.failures);
+                let due = || (token, at.saturating_add(pause));
+                let known = self.retries.entry((name.clone(), firing.id())).or_insert_with(due);
+                if known.0 != token {
+                    *known = due();
+                }
+                if known.1 <= at {
+                    let failures = firing.failures;
+                    let why = format!("failure {failures} was on {failed_on}: {error}");
+                    wanted.push((firing, why));
+                }
+            }
             for (firing, why) in wanted {
                 if commands.len() >= BATCH_MAX {
                     return commands;
                 }
-                let Some(worker) = workers.pick(name) else { break };
+                let avoid = firing.retry_of.as_ref().map(|(node, _)| *node);
+                let Some(worker) = workers.pick_for(job, avoid) else { break };
                 commands.push(Command::Assign {
                     job: name.clone(),
-                    scheduled: firing.scheduled,
+                    tick: firing.id(),
                     after: firing.token,
                     worker,
                     at,
@@ -211,6 +255,11 @@ impl Planner {
             self.open.insert(name.clone());
         } else {
             self.open.remove(name);
+        }
+        if job.is_some_and(Job::is_over) {
+            self.over.insert(name.clone());
+        } else {
+            self.over.remove(name);
         }
     }
 }
@@ -265,8 +314,10 @@ fn claim_due(
     {
         left -= 1;
         // No worker is booked for a tick that the overlap rule will not let start now.
-        let open_max = if let Overlap::Allow { max } = spec.overlap { max as usize } else { 1 };
-        let worker = if open < open_max { workers.pick(&spec.name) } else { None };
+        let worker = match open < spec.overlap.at_once() {
+            true => workers.pick_for(job, None),
+            false => None,
+        };
         open += 1;
         commands.push(Command::Claim {
             job: spec.name.clone(),

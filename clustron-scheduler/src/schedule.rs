@@ -110,6 +110,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// About how many bytes it takes as text.
+    pub(crate) fn text_bytes(&self) -> usize {
+        const CLAUSE: usize = 64;
+        CLAUSE * (self.rules.len() + self.exclusions.len())
+    }
+
     /// A schedule in cron notation, in UTC unless [`Schedule::zone`] says otherwise; see
     /// [`crate::CronExpr`] for what is understood.
     ///

@@ -26,8 +26,13 @@ use crate::workers::RUNNING_MAX_DEFAULT;
 pub(crate) type Handler =
     Arc<dyn Fn(JobContext) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// The jobs that the code defines, by name.
-pub(crate) type Jobs = BTreeMap<JobName, (JobSpec, Handler)>;
+/// What the code defines.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    /// The jobs, by name.
+    pub(crate) specs: BTreeMap<JobName, JobSpec>,
+    pub(crate) handlers: BTreeMap<JobName, Handler>,
+}
 
 impl ReplicatedState for SchedulerState {
     type Command = Command;
@@ -65,9 +70,9 @@ pub struct Scheduler {
 
 impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let specs = self.jobs.values().map(|(spec, _)| spec);
         f.debug_struct("Scheduler")
-            .field("jobs", &specs.collect::<Vec<_>>())
+            .field("jobs", &self.jobs.specs.values().collect::<Vec<_>>())
+            .field("handlers", &self.jobs.handlers.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -126,10 +131,24 @@ impl Scheduler {
         E: fmt::Display,
     {
         spec.check()?;
-        let handler: Handler = Arc::new(move |context| {
-            run(context).map(|result| result.map_err(|error| error.to_string())).boxed()
-        });
-        self.jobs.insert(spec.name.clone(), (spec, handler));
+        self.jobs.handlers.insert(spec.handler().clone(), handler(run));
+        self.jobs.specs.insert(spec.name.clone(), spec);
+        Ok(self)
+    }
+
+    /// Adds code without a job of its own, for jobs that are
+    /// [put](crate::SchedulerHandle::put) while the cluster runs, and name it as their
+    /// [handler](JobSpec::handled_by). Ticks of jobs whose handler no member has wait for one.
+    ///
+    /// # Errors
+    /// The name cannot be used.
+    pub fn handler<F, Fut, E>(mut self, name: &str, run: F) -> Result<Self, DefineError>
+    where
+        F: Fn(JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.jobs.handlers.insert(JobName::new(name)?, handler(run));
         Ok(self)
     }
 
@@ -140,6 +159,17 @@ impl Scheduler {
         self.running_max = Some(attempts);
         self
     }
+}
+
+fn handler<F, Fut, E>(run: F) -> Handler
+where
+    F: Fn(JobContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: fmt::Display,
+{
+    Arc::new(move |context| {
+        run(context).map(|result| result.map_err(|error| error.to_string())).boxed()
+    })
 }
 
 impl Module for Scheduler {

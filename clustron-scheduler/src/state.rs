@@ -9,13 +9,18 @@ use crate::firing::{Firing, LateResult};
 use crate::job::{JobName, JobSpec};
 use crate::job_state::Job;
 use crate::message::{Command, Rejection, Reply, Seen};
+use crate::tick::TickId;
 
 /// The most jobs that may be defined.
-pub const JOBS_MAX: usize = 10_000;
+pub const JOBS_MAX: usize = 1_000_000;
 
 /// How much all histories together may take in a snapshot, in bytes: half of what one decoded
 /// value may. The job that grows beyond it forgets its oldest closed ticks early.
 pub const HISTORY_BYTES_MAX: u64 = 16 << 20;
+
+/// How much all jobs together may take in a snapshot without their ticks, in bytes. What attempts
+/// leave for the next may go beyond it, by 4 KiB for each job.
+pub const JOB_BYTES_MAX: u64 = 512 << 20;
 
 /// Every job of the cluster. Serialised as a whole it is the snapshot.
 ///
@@ -28,6 +33,8 @@ pub struct SchedulerState {
     running: BTreeMap<NodeId, u32>,
     /// The weight of all histories.
     history_bytes: u64,
+    /// What all jobs take without their ticks.
+    job_bytes: u64,
 }
 
 impl SchedulerState {
@@ -40,21 +47,29 @@ impl SchedulerState {
             Command::Define { spec, at, seen } => self.define(token, spec, at, seen),
             Command::Claim { job, generation, after, scheduled, at, worker } => {
                 let firing = Firing::claimed(scheduled, generation, token, epoch, at);
-                self.change(&job, scheduled, |job| job.claim(firing, after, worker))
+                self.change(&job, scheduled.into(), |job| job.claim(firing, after, worker))
             }
             Command::Miss { job, generation, after, from, to, count, reason, at } => {
                 let firing = Firing::claimed(from, generation, token, epoch, at);
-                self.change(&job, from, |job| job.miss(firing, after, to, count, reason))
+                self.change(&job, from.into(), |job| job.miss(firing, after, to, count, reason))
             }
-            Command::Assign { job, scheduled, after, worker, at: _, why } => {
-                self.change(&job, scheduled, |job| {
-                    job.assign(scheduled, after, worker, (token, epoch), why)
-                })
+            Command::Assign { job, tick, after, worker, at: _, why } => {
+                self.change(&job, tick, |job| job.assign(tick, after, worker, (token, epoch), why))
             }
-            Command::Finish { job, scheduled, token, worker, result, started, finished } => {
+            Command::Finish { job, tick, token, worker, result, started, finished, kept } => {
                 let result = LateResult { token, worker, result, started, finished };
-                self.change(&job, scheduled, |job| job.finish(scheduled, result))
+                self.change(&job, tick, |job| job.finish(tick, result, kept))
             }
+            Command::Pause { job, at, seen, note } => {
+                self.change_job(&job, |job| job.pause(at, seen, note))
+            }
+            Command::Resume { job, at, seen } => self.change_job(&job, |job| job.resume(at, seen)),
+            Command::Ask { job, scheduled, at, worker } => {
+                let firing = Firing::claimed(scheduled, 0, token, epoch, at);
+                let tick = TickId { scheduled, asked: Some(firing.claim_token) };
+                self.change(&job, tick, |job| job.ask(firing, worker))
+            }
+            Command::Delete { job, seen, if_idle } => self.delete(&job, seen, if_idle),
         };
         applied.unwrap_or_else(Reply::Rejected)
     }
@@ -87,51 +102,86 @@ impl SchedulerState {
         seen: Option<Seen>,
     ) -> Result<Reply, Rejection> {
         spec.check().map_err(|error| Rejection::InvalidSpec { reason: error.to_string() })?;
-        let jobs = self.jobs.len();
+        let (jobs, bytes) = (self.jobs.len(), self.job_bytes + spec.bytes());
+        if bytes > JOB_BYTES_MAX
+            && !self.jobs.get(&spec.name).is_some_and(|job| *job.spec() == spec)
+        {
+            return Err(Rejection::TooManyBytes { bytes, max: JOB_BYTES_MAX });
+        }
         match self.jobs.get_mut(&spec.name) {
             Some(job) if *job.spec() == spec => {
                 return Ok(Reply::Defined { generation: job.generation(), changed: false });
             }
             Some(job) => {
-                let before = job.history_bytes();
+                let (before, before_bytes) = (job.history_bytes(), job.bytes());
                 job.redefine(spec, token, at, seen)?;
                 let freed = before.saturating_sub(job.history_bytes());
                 self.history_bytes = self.history_bytes.saturating_sub(freed);
+                self.job_bytes = self.job_bytes.saturating_sub(before_bytes) + job.bytes();
             }
             None if jobs >= JOBS_MAX => return Err(Rejection::TooManyJobs { max: JOBS_MAX }),
             None if seen.is_some() => return Err(Rejection::UnknownJob),
             None => {
+                self.job_bytes = bytes;
                 self.jobs.insert(spec.name.clone(), Job::new(spec, token, at));
             }
         }
         Ok(Reply::Defined { generation: token, changed: true })
     }
 
-    /// Changes one tick of a job and keeps what is counted over all jobs in step.
-    fn change(
+    fn delete(&mut self, name: &JobName, seen: Seen, if_idle: bool) -> Result<Reply, Rejection> {
+        let job = self.jobs.get(name).ok_or(Rejection::UnknownJob)?;
+        job.check_seen(seen)?;
+        if if_idle && (job.open().len() > 0 || job.paused().is_some()) {
+            return Err(Rejection::NotIdle);
+        }
+        let gone = self.jobs.remove(name).ok_or(Rejection::UnknownJob)?;
+        self.history_bytes = self.history_bytes.saturating_sub(gone.history_bytes());
+        self.job_bytes = self.job_bytes.saturating_sub(gone.bytes());
+        for worker in gone.open().filter_map(|firing| firing.worker) {
+            self.one_less(worker);
+        }
+        Ok(Reply::Deleted)
+    }
+
+    fn change_job(
         &mut self,
         name: &JobName,
-        scheduled: Timestamp,
         change: impl FnOnce(&mut Job) -> Result<Reply, Rejection>,
     ) -> Result<Reply, Rejection> {
-        let job = self.jobs.get_mut(name).ok_or(Rejection::UnknownJob)?;
-        let before = job.runs_on(scheduled);
-        let others_bytes = self.history_bytes.saturating_sub(job.history_bytes());
-        let reply = change(job);
-        let now = job.runs_on(scheduled);
-        let excess = (others_bytes + job.history_bytes()).saturating_sub(HISTORY_BYTES_MAX);
-        job.shed_history(excess);
-        self.history_bytes = others_bytes + job.history_bytes();
-        if let Some(worker) = now.filter(|_| now != before) {
-            *self.running.entry(worker).or_default() += 1;
-        }
-        if let Some(worker) = before.filter(|_| now != before)
-            && let Some(count) = self.running.get_mut(&worker)
-        {
+        change(self.jobs.get_mut(name).ok_or(Rejection::UnknownJob)?)
+    }
+
+    fn one_less(&mut self, worker: NodeId) {
+        if let Some(count) = self.running.get_mut(&worker) {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.running.remove(&worker);
             }
+        }
+    }
+
+    /// Changes one tick of a job and keeps what is counted over all jobs in step.
+    fn change(
+        &mut self,
+        name: &JobName,
+        tick: TickId,
+        change: impl FnOnce(&mut Job) -> Result<Reply, Rejection>,
+    ) -> Result<Reply, Rejection> {
+        let job = self.jobs.get_mut(name).ok_or(Rejection::UnknownJob)?;
+        let (before, bytes) = (job.runs_on(tick), job.bytes());
+        let others_bytes = self.history_bytes.saturating_sub(job.history_bytes());
+        let reply = change(job);
+        let now = job.runs_on(tick);
+        let excess = (others_bytes + job.history_bytes()).saturating_sub(HISTORY_BYTES_MAX);
+        job.shed_history(excess);
+        self.history_bytes = others_bytes + job.history_bytes();
+        self.job_bytes = self.job_bytes.saturating_sub(bytes) + job.bytes();
+        if let Some(worker) = now.filter(|_| now != before) {
+            *self.running.entry(worker).or_default() += 1;
+        }
+        if let Some(worker) = before.filter(|_| now != before) {
+            self.one_less(worker);
         }
         reply
     }

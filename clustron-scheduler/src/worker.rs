@@ -17,8 +17,10 @@ use crate::firing::{ERROR_BYTES_MAX, bounded};
 use crate::job::JobName;
 use crate::message::{Command, Reply, Run, RunReply, RunResult};
 use crate::metrics::SchedulerMetrics;
+use crate::progress::{Look, Notes, Running};
 use crate::scheduler::Jobs;
 use crate::state::SchedulerState;
+use crate::tick::TickId;
 
 /// How long one try to have a result recorded may take.
 const REPORT_DEADLINE: Duration = Duration::from_secs(5);
@@ -41,14 +43,18 @@ impl Request for Run {
 struct Attempt {
     run: Run,
     ended: bool,
+    started: Timestamp,
     cancel: CancellationToken,
+    /// It was told to stop for a later tick's sake.
+    gives_way: bool,
+    notes: Notes,
 }
 
 /// Whether an attempt is its tick's newest, and the tick open, as far as this copy knows.
 pub(crate) fn is_current(state: &Replicated<SchedulerState>, run: &Run) -> bool {
     state.read_local(|state| {
-        let newest = state.job(&run.job).and_then(|job| job.run(run.scheduled));
-        newest.is_some_and(|(_, newest)| newest.token == run.token)
+        let newest = state.job(&run.job).and_then(|job| job.firing(run.tick));
+        newest.is_some_and(|newest| newest.is_running() && newest.token == Some(run.token))
     })
 }
 
@@ -58,7 +64,7 @@ pub(crate) struct Worker {
     jobs: Arc<Jobs>,
     state: Replicated<SchedulerState>,
     running_max: usize,
-    attempts: Mutex<BTreeMap<(JobName, Timestamp), Attempt>>,
+    attempts: Mutex<BTreeMap<(JobName, TickId), Attempt>>,
     metrics: Arc<SchedulerMetrics>,
 }
 
@@ -80,22 +86,25 @@ impl Worker {
             metrics,
         });
         cluster.spawn("scheduler: stop what should not run", worker.clone().keep_told());
+        let looked_at = worker.clone();
         cluster.on_request(move |_from, run: Run| std::future::ready(worker.clone().accept(run)));
+        cluster.on_request(move |_from, look: Look| std::future::ready(looked_at.look(&look.job)));
     }
 
     /// Starts an attempt unless it is here already. Safe to call again with the same order.
     fn accept(self: Arc<Self>, run: Run) -> RunReply {
-        if !self.jobs.contains_key(&run.job) {
+        if !self.jobs.handlers.contains_key(&run.handler) {
             return RunReply::NoHandler;
         }
         if self.is_of_earlier_process(&run) {
             // It may have begun there. The leader grants another attempt, under another token.
             return RunReply::AlreadyFinished;
         }
-        let cancel = CancellationToken::new();
+        let (cancel, notes) = (CancellationToken::new(), Notes::default());
+        let started = self.cluster.clock().now();
         {
             let mut attempts = self.lock();
-            let key = (run.job.clone(), run.scheduled);
+            let key = (run.job.clone(), run.tick);
             match attempts.get(&key) {
                 Some(known) if known.run.token == run.token => {
                     return match known.ended {
@@ -119,43 +128,65 @@ impl Worker {
             if let Some(older) = attempts.get(&key) {
                 older.cancel.cancel();
             }
-            let attempt = Attempt { run: run.clone(), ended: false, cancel: cancel.clone() };
+            let attempt = Attempt {
+                run: run.clone(),
+                ended: false,
+                started,
+                cancel: cancel.clone(),
+                gives_way: false,
+                notes: notes.clone(),
+            };
             attempts.insert(key, attempt);
         }
         let cluster = self.cluster.clone();
-        cluster.spawn("scheduler: attempt", self.run(run, cancel));
+        let context = JobContext::new(run.clone(), cluster.clone(), cancel.clone(), notes);
+        cluster.spawn("scheduler: attempt", self.run(run, context, started, cancel));
         RunReply::Accepted
     }
 
-    async fn run(self: Arc<Self>, run: Run, cancel: CancellationToken) {
-        let clock = self.cluster.clock();
-        let started = clock.now();
-        self.metrics.lag.observe(started.saturating_since(run.scheduled).as_secs_f64());
-        let result = match self.execute(&run, cancel).await {
+    async fn run(
+        self: Arc<Self>,
+        run: Run,
+        context: JobContext,
+        started: Timestamp,
+        cancel: CancellationToken,
+    ) {
+        if run.tick.asked.is_none() && run.attempt == 1 {
+            self.metrics.lag.observe(started.saturating_since(run.tick.scheduled).as_secs_f64());
+        }
+        let kept = context.clone();
+        let key = (run.job.clone(), run.tick);
+        let result = match self.execute(&run, context, &cancel).await {
             RunResult::Failed { error } => {
-                RunResult::Failed { error: bounded(error, ERROR_BYTES_MAX) }
+                let attempts = self.lock();
+                let attempt = attempts.get(&key).filter(|attempt| attempt.run.token == run.token);
+                match attempt.is_some_and(|attempt| attempt.gives_way) {
+                    true => RunResult::Cancelled,
+                    false => RunResult::Failed { error: bounded(error, ERROR_BYTES_MAX) },
+                }
             }
-            RunResult::Ran => RunResult::Ran,
+            result => result,
         };
         match &result {
             RunResult::Ran => self.metrics.runs_ran.inc(),
+            RunResult::Cancelled => self.metrics.runs_cancelled.inc(),
             RunResult::Failed { error } => {
-                tracing::warn!(job = %run.job, scheduled = %run.scheduled, error, "a job failed");
+                tracing::warn!(job = %run.job, tick = %run.tick, error, "a job failed");
                 self.metrics.runs_failed.inc()
             }
         };
-        let key = (run.job.clone(), run.scheduled);
         if let Some(attempt) = self.lock().get_mut(&key).filter(|a| a.run.token == run.token) {
             attempt.ended = true;
         }
         let report = Command::Finish {
             job: run.job.clone(),
-            scheduled: run.scheduled,
+            tick: run.tick,
             token: run.token,
             worker: self.cluster.node().id,
             result,
             started,
-            finished: clock.now(),
+            finished: self.cluster.clock().now(),
+            kept: kept.left(),
         };
         self.report(&report).await;
         // Until this node's own copy knows it too, this is what tells a repeated order apart.
@@ -167,12 +198,27 @@ impl Worker {
         }
     }
 
-    async fn execute(&self, run: &Run, cancel: CancellationToken) -> RunResult {
-        let Some((_, handler)) = self.jobs.get(&run.job) else {
+    async fn execute(
+        &self,
+        run: &Run,
+        context: JobContext,
+        cancel: &CancellationToken,
+    ) -> RunResult {
+        let Some(handler) = self.jobs.handlers.get(&run.handler) else {
             return RunResult::Failed { error: "the job has no handler here".to_owned() };
         };
-        let context = JobContext::new(run.clone(), self.cluster.clone(), cancel);
-        match AssertUnwindSafe(async { handler(context).await }).catch_unwind().await {
+        let running = AssertUnwindSafe(async { handler(context).await }).catch_unwind();
+        let ended = match run.timeout_ms.map(Duration::from_millis) {
+            None => running.await,
+            Some(limit) => match tokio::time::timeout(limit, running).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    cancel.cancel();
+                    return RunResult::Failed { error: format!("took longer than {limit:?}") };
+                }
+            },
+        };
+        match ended {
             Ok(Ok(())) => RunResult::Ran,
             Ok(Err(error)) => RunResult::Failed { error },
             Err(panic) => {
@@ -224,6 +270,29 @@ impl Worker {
         applied >= run.token.log_index() && !is_current(&self.state, run)
     }
 
+    /// Whether a later tick is to take the attempt's place.
+    fn gives_way(&self, run: &Run) -> bool {
+        self.state.read_local(|state| {
+            let newest = state.job(&run.job).and_then(|job| job.firing(run.tick));
+            newest.is_some_and(|newest| newest.cancelled && newest.token == Some(run.token))
+        })
+    }
+
+    /// What runs here of a job.
+    fn look(&self, job: &JobName) -> Vec<Running> {
+        let worker = self.cluster.node().id;
+        let attempts = self.lock();
+        let running = attempts.values().filter(|a| !a.ended && a.run.job == *job);
+        running
+            .map(|attempt| {
+                let (progress, lines) = attempt.notes.told();
+                let (tick, token) = (attempt.run.tick, attempt.run.token);
+                let (attempt, started) = (attempt.run.attempt, attempt.started);
+                Running { tick, token, attempt, worker, started, progress, lines }
+            })
+            .collect()
+    }
+
     /// Tells attempts to stop: those that were replaced, and all when the node shuts down.
     async fn keep_told(self: Arc<Self>) {
         let mut applied = self.state.applied();
@@ -239,7 +308,15 @@ impl Worker {
                 running.map(|attempt| (attempt.run.clone(), attempt.cancel.clone())).collect()
             };
             for (run, cancel) in running {
-                if self.is_over(&run) {
+                if self.gives_way(&run) {
+                    let key = (run.job.clone(), run.tick);
+                    let mut attempts = self.lock();
+                    let attempt = attempts.get_mut(&key);
+                    if let Some(attempt) = attempt.filter(|a| a.run.token == run.token) {
+                        attempt.gives_way = true;
+                    }
+                    cancel.cancel();
+                } else if self.is_over(&run) {
                     cancel.cancel();
                 }
             }
@@ -249,7 +326,7 @@ impl Worker {
         self.lock().values().for_each(|attempt| attempt.cancel.cancel());
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(JobName, Timestamp), Attempt>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(JobName, TickId), Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,11 +1,12 @@
 //! Who runs the next attempt: the least loaded node that may, ties in rotation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-use clustron_core::{FencingToken, NodeId};
+use clustron_core::{FencingToken, NodeId, NodeInfo};
 
 use crate::job::JobName;
+use crate::job_state::Job;
 
 /// How many attempts one node runs at once unless configured otherwise.
 pub const RUNNING_MAX_DEFAULT: NonZeroU32 = match NonZeroU32::new(1_024) {
@@ -22,6 +23,10 @@ pub(crate) struct Workers {
     running_max: u32,
     /// Who gets no attempts of a job, and whether for as long as it is there.
     excluded: BTreeMap<(JobName, NodeId), bool>,
+    /// What each node says of itself, for placement.
+    infos: BTreeMap<NodeId, NodeInfo>,
+    /// What was chosen since the last look at the committed loads, of jobs with a limit per node.
+    booked: BTreeMap<(JobName, NodeId), usize>,
     last: Option<NodeId>,
 }
 
@@ -39,6 +44,8 @@ impl Workers {
             processes: BTreeMap::new(),
             running_max: running_max.get(),
             excluded: BTreeMap::new(),
+            infos: BTreeMap::new(),
+            booked: BTreeMap::new(),
             last: None,
         }
     }
@@ -57,6 +64,14 @@ impl Workers {
         self.join(node);
     }
 
+    /// Takes in what a node that is there says of itself.
+    pub(crate) fn describe(&mut self, info: &NodeInfo) {
+        let known = self.infos.get(&info.id);
+        if self.alive.contains_key(&info.id) && known.is_none_or(|known| known != info) {
+            self.infos.insert(info.id, info.clone());
+        }
+    }
+
     /// Whether the process to which the node's attempt was granted has ended, and another one of
     /// the node runs.
     pub(crate) fn has_restarted(&self, node: NodeId, granted: FencingToken) -> bool {
@@ -67,6 +82,7 @@ impl Workers {
     pub(crate) fn leave(&mut self, node: NodeId) {
         self.alive.remove(&node);
         self.processes.remove(&node);
+        self.infos.remove(&node);
         self.excluded.retain(|(_, excluded), _| *excluded != node);
     }
 
@@ -89,20 +105,57 @@ impl Workers {
 
     /// Takes the committed loads, which drops choices whose command never committed.
     pub(crate) fn refresh(&mut self, running: &BTreeMap<NodeId, u32>) {
+        self.booked.clear();
         for (node, count) in &mut self.alive {
             *count = running.get(node).copied().unwrap_or(0);
         }
     }
 
+    /// Chooses a node for one attempt at a job and counts it there: one that the job's placement
+    /// and its limit per node allow, if it can be not the one to avoid. `None` if there is none.
+    pub(crate) fn pick_for(&mut self, job: &Job, avoid: Option<NodeId>) -> Option<NodeId> {
+        let (spec, infos, booked) = (job.spec(), &self.infos, &self.booked);
+        let (placed, most) = (spec.placed(), spec.most_per_worker());
+        if placed.is_none() && most.is_none() && avoid.is_none() {
+            return self.pick(&spec.name);
+        }
+        let may = |node: NodeId| {
+            let placed =
+                placed.is_none_or(|placed| infos.get(&node).is_some_and(|i| placed.allows(i)));
+            let here = || {
+                let booked = booked.get(&(spec.name.clone(), node)).copied().unwrap_or(0);
+                booked + job.running_on(node)
+            };
+            placed && most.is_none_or(|most| here() < most)
+        };
+        let allowed: BTreeSet<NodeId> =
+            self.alive.keys().copied().filter(|node| may(*node)).collect();
+        let elsewhere = |node: NodeId| allowed.contains(&node) && avoid != Some(node);
+        let picked = match self.pick_of(&spec.name, elsewhere) {
+            None => self.pick_of(&spec.name, |node| allowed.contains(&node)),
+            picked => picked,
+        }?;
+        if most.is_some() {
+            *self.booked.entry((spec.name.clone(), picked)).or_default() += 1;
+        }
+        Some(picked)
+    }
+
     /// Chooses a node for one attempt and counts it there; `None` if nobody is there, or all are
     /// full or excluded.
     pub(crate) fn pick(&mut self, job: &JobName) -> Option<NodeId> {
+        self.pick_of(job, |_| true)
+    }
+
+    fn pick_of(&mut self, job: &JobName, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let excluded = &self.excluded;
         let (node, running) = self
             .alive
             .iter_mut()
             .filter(|(node, running)| {
-                **running < self.running_max && !excluded.contains_key(&(job.clone(), **node))
+                **running < self.running_max
+                    && !excluded.contains_key(&(job.clone(), **node))
+                    && may(**node)
             })
             // Among equals the next id after the last choice, round the circle.
             .min_by_key(|(node, running)| (**running, Some(**node) <= self.last, **node))?;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
 use clustron_scheduler::{
-    Command, DstGap, DstOverlap, Exclusion, JobName, JobSpec, Misfire, MissReason, Outcome,
-    Overlap, Rejection, Reply, Run, RunReply, RunResult, Schedule, SchedulerState, Seen,
-    SkipReason, Start,
+    Answer, Ask, Command, DstGap, DstOverlap, Exclusion, Expected, JobName, JobSpec, Look, Misfire,
+    MissReason, Outcome, Overlap, Refused, Rejection, Reply, Retries, Run, RunReply, RunResult,
+    Running, Schedule, SchedulerState, Seen, SkipReason, Start, TickId,
 };
 use clustron_testkit::golden::Golden;
 
@@ -33,12 +33,13 @@ fn every() -> JobSpec {
 fn finish(result: RunResult) -> Command {
     Command::Finish {
         job: job(),
-        scheduled: at(1000),
+        tick: at(1000).into(),
         token: TOKEN,
         worker: WORKER,
         result,
         started: at(1010),
         finished: at(1020),
+        kept: Some(vec![1, 2].into()),
     }
 }
 
@@ -96,6 +97,7 @@ fn commands(table: &mut Golden) {
         ("skip", Overlap::Skip),
         ("buffer", Overlap::BufferAll { max: 10 }),
         ("allow", Overlap::Allow { max: 10 }),
+        ("cancel other", Overlap::CancelOther),
     ] {
         table.add(&format!("overlap {name}"), &overlap);
     }
@@ -108,13 +110,14 @@ fn commands(table: &mut Golden) {
     }
     table.add("claim", &claim(1000));
     let (worker, why) = (WORKER, "moved".to_owned());
-    let (after, scheduled) = (Some(TOKEN), at(1000));
-    table.add("assign", &Command::Assign { job: job(), scheduled, after, worker, at: at(5), why });
+    let (after, tick) = (Some(TOKEN), at(1000).into());
+    table.add("assign", &Command::Assign { job: job(), tick, after, worker, at: at(5), why });
     for (name, reason) in [
         ("late", MissReason::Late),
         ("not latest", MissReason::NotLatest),
         ("too old", MissReason::TooOld),
         ("too many", MissReason::TooMany),
+        ("paused", MissReason::Paused),
     ] {
         let (after, from, to) = (at(0), at(1000), at(3000));
         let miss =
@@ -123,6 +126,14 @@ fn commands(table: &mut Golden) {
     }
     table.add("finish ran", &finish(RunResult::Ran));
     table.add("finish failed", &finish(RunResult::Failed { error: "no".to_owned() }));
+    table.add("finish cancelled", &finish(RunResult::Cancelled));
+    let seen = Seen { generation: 1, cursor: at(1000) };
+    let (job, scheduled, note) = (job(), at(500), "why".to_owned());
+    let (at, worker) = (at(2000), Some(WORKER));
+    table.add("pause", &Command::Pause { job: job.clone(), at, seen, note });
+    table.add("resume", &Command::Resume { job: job.clone(), at, seen });
+    table.add("ask", &Command::Ask { job: job.clone(), scheduled, at, worker });
+    table.add("delete", &Command::Delete { job, seen, if_idle: true });
 }
 
 fn replies(table: &mut Golden) {
@@ -134,7 +145,12 @@ fn replies(table: &mut Golden) {
         ("skipped for overlap", claimed(Start::Skipped { reason: SkipReason::Overlap })),
         ("skipped for a full buffer", claimed(Start::Skipped { reason: SkipReason::BufferFull })),
         ("skipped for too many", claimed(Start::Skipped { reason: SkipReason::TooManyOpen })),
+        ("skipped for a later one", claimed(Start::Skipped { reason: SkipReason::Superseded })),
         ("assigned", Reply::Assigned { token: TOKEN, attempt: 2 }),
+        ("will retry", Reply::WillRetry { failures: 2 }),
+        ("changed", Reply::Changed),
+        ("asked", Reply::Asked { tick: asked(), start: Start::Waiting }),
+        ("deleted", Reply::Deleted),
         ("missed", Reply::Missed { count: 3 }),
         ("finished", Reply::Finished),
         ("already finished", Reply::AlreadyFinished),
@@ -151,6 +167,10 @@ fn replies(table: &mut Golden) {
         ("not its turn", Rejection::NotItsTurn),
         ("never granted", Rejection::NeverGranted),
         ("times up", Rejection::TimesUp { times: 3 }),
+        ("paused", Rejection::Paused),
+        ("not idle", Rejection::NotIdle),
+        ("too many open", Rejection::TooManyOpen { open: 3 }),
+        ("too many bytes", Rejection::TooManyBytes { bytes: 4, max: 3 }),
         ("invalid", Rejection::InvalidSpec { reason: "no".to_owned() }),
         ("too many jobs", Rejection::TooManyJobs { max: 3 }),
         ("bad range", Rejection::BadRange),
@@ -160,8 +180,19 @@ fn replies(table: &mut Golden) {
 }
 
 fn runs(table: &mut Golden) {
-    let (scheduled, token, epoch) = (at(1000), TOKEN, Epoch(9));
-    table.add("run", &Run { job: job(), generation: 1, scheduled, token, attempt: 2, epoch });
+    let run = Run {
+        job: job(),
+        generation: 1,
+        handler: JobName::new("bills").unwrap(),
+        tick: asked(),
+        token: TOKEN,
+        attempt: 2,
+        epoch: Epoch(9),
+        timeout_ms: Some(5),
+        payload: vec![7].into(),
+        kept: Some(vec![8].into()),
+    };
+    table.add("run", &run);
     for (name, reply) in [
         ("accepted", RunReply::Accepted),
         ("already running", RunReply::AlreadyRunning),
@@ -173,15 +204,81 @@ fn runs(table: &mut Golden) {
     }
 }
 
+/// What is asked of the leader and of workers, and their answers.
+fn asks(table: &mut Golden) {
+    let (from, to) = (at(0), at(1000));
+    let put = |expected| Ask::Put { spec: every(), expected };
+    for (name, ask) in [
+        ("put", put(Expected::Any)),
+        ("put new", put(Expected::Nothing)),
+        ("put over", put(Expected::Generation(7))),
+        ("delete", Ask::Delete { job: job() }),
+        ("pause", Ask::Pause { job: job(), note: "why".to_owned() }),
+        ("resume", Ask::Resume { job: job() }),
+        ("trigger", Ask::Trigger { job: job() }),
+        ("backfill", Ask::Backfill { job: job(), from, to }),
+    ] {
+        table.add(&format!("ask {name}"), &ask);
+    }
+    let refused = |why| Answer::Refused(why);
+    for (name, answer) in [
+        ("done", Answer::Done { generation: 7, changed: true }),
+        ("asked", Answer::Asked { ticks: vec![asked()] }),
+        ("not now", Answer::NotNow),
+        ("unknown", Answer::Unknown),
+        ("no job", refused(Refused::UnknownJob)),
+        ("not as expected", refused(Refused::NotAsExpected { current: Some(7) })),
+        ("in code", refused(Refused::InCode)),
+        ("no ticks", refused(Refused::NoTicks)),
+        ("too many ticks", refused(Refused::TooManyTicks { max: 3 })),
+        ("rejected", refused(Refused::Rejected(Rejection::UnknownJob))),
+    ] {
+        table.add(&format!("answer {name}"), &answer);
+    }
+    table.add("look", &Look { job: job() });
+    let running = Running {
+        tick: asked(),
+        token: TOKEN,
+        attempt: 2,
+        worker: WORKER,
+        started: at(1000),
+        progress: Some(0.5),
+        lines: vec![(at(1001), "line".to_owned())],
+    };
+    table.add("running", &vec![running]);
+}
+
+fn asked() -> TickId {
+    TickId { scheduled: at(1000), asked: Some(FencingToken(60_000)) }
+}
+
+/// A job with all that it may have.
+fn jobs(table: &mut Golden) {
+    let spec = every()
+        .handled_by(JobName::new("bills").unwrap())
+        .payload("p")
+        .unwrap()
+        .retries(Retries::new(3, Duration::from_secs(1), Duration::from_secs(9)))
+        .timeout(Duration::from_secs(5))
+        .pause_after(4)
+        .per_worker_max(2)
+        .placement("zone=eu".parse().unwrap())
+        .ephemeral();
+    table.add("job", &spec);
+}
+
 /// A state with ticks that are open and ticks that are closed.
 fn state(table: &mut Golden) {
     let mut state = SchedulerState::default();
+    let seen = Seen { generation: 1, cursor: at(2000) };
     let (epoch, spec) = (Epoch(9), every().overlap(Overlap::Allow { max: 10 }));
     for (token, command) in [
         (1, Command::Define { spec, at: at(0), seen: None }),
         (TOKEN.0, claim(1000)),
         (80_000, claim(2000)),
         (90_000, finish(RunResult::Failed { error: "no".to_owned() })),
+        (100_000, Command::Ask { job: job(), scheduled: at(9), at: at(2000), worker: None }),
+        (110_000, Command::Pause { job: job(), at: at(2000), seen, note: "why".to_owned() }),
     ] {
         let reply = state.apply(token, epoch, command);
         assert!(!matches!(reply, Reply::Rejected(_)), "{reply:?}");
@@ -191,6 +288,7 @@ fn state(table: &mut Golden) {
     for (name, outcome) in [
         ("ran", Outcome::Ran),
         ("failed", Outcome::Failed { error: "no".to_owned() }),
+        ("cancelled", Outcome::Cancelled),
         ("skipped", Outcome::Skipped { reason: SkipReason::Overlap }),
         ("missed", missed),
     ] {
@@ -206,6 +304,8 @@ fn the_bytes_of_what_the_scheduler_says_and_keeps_are_frozen() {
     commands(&mut table);
     replies(&mut table);
     runs(&mut table);
+    asks(&mut table);
+    jobs(&mut table);
     state(&mut table);
     table.check();
 }

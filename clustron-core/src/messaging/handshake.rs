@@ -30,7 +30,7 @@ use crate::transport::Stream;
 use crate::transport::greeting::{self, Greeting, Notice, PLAIN};
 
 /// The version of everything after the preamble.
-pub(crate) const PROTOCOL_VERSION: u8 = 6;
+pub(crate) const PROTOCOL_VERSION: u8 = 7;
 
 /// The largest hello or answer. Names, tags and module lists fit many times over.
 const HELLO_BYTES_MAX: usize = 64 << 10;

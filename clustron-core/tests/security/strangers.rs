@@ -24,7 +24,7 @@ fn hello(world: &World) -> Vec<u8> {
     let length = u32::try_from(hello.len()).unwrap().to_be_bytes();
     let both = [length, crc32fast::hash(&hello).to_be_bytes()].concat();
     let head = [&both[..], &crc32fast::hash(&both).to_be_bytes()].concat();
-    [b"CLUSTRN\x06", &head[..], &hello].concat()
+    [b"CLUSTRN\x07", &head[..], &hello].concat()
 }
 
 /// The hello is right: a cluster without security welcomes whoever says it, and tells its name.
@@ -47,7 +47,7 @@ fn nonsense(world: &World) -> Vec<(&'static str, Vec<u8>, usize)> {
     let key = |rest: &[u8]| [b"CLUSKEY\x01", rest].concat();
     vec![
         ("a hello without security", hello(world), 8),
-        ("nothing but the preamble", b"CLUSTRN\x06".to_vec(), 8),
+        ("nothing but the preamble", b"CLUSTRN\x07".to_vec(), 8),
         ("noise", noise.clone(), 0),
         ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), 0),
         ("too little", b"CLU".to_vec(), 0),

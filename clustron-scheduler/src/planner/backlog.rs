@@ -54,6 +54,13 @@ impl Backlog {
         backlog
     }
 
+    /// All until then, of a job that is paused.
+    pub(super) fn paused(spec: &JobSpec, cursor: Timestamp, until: Timestamp) -> Self {
+        let mut backlog = Self { ranges: Vec::new(), cursor, complete: true, steps: 0 };
+        backlog.give_up(spec, until, 0, MissReason::Paused);
+        backlog
+    }
+
     /// Gives up the ticks in `(cursor, until]`, except the newest `keep`.
     fn give_up(&mut self, spec: &JobSpec, until: Timestamp, keep: usize, reason: MissReason) {
         let after = self.cursor;

@@ -4,7 +4,7 @@ use clustron_core::{Epoch, NodeId};
 
 use super::*;
 use crate::firing::MissReason;
-use crate::job::{JobSpec, Misfire};
+use crate::job::{JobSpec, Misfire, Overlap};
 use crate::message::{Reply, RunResult};
 use crate::schedule::Schedule;
 
@@ -222,17 +222,18 @@ fn ticks_of_a_lost_or_unable_worker_move_and_waiting_ones_start() {
     let token = led.state.job(&name("buffered")).unwrap().run(s(1)).unwrap().1.token;
     led.apply(Command::Finish {
         job: name("buffered"),
-        scheduled: s(1),
+        tick: s(1).into(),
         token,
         worker: NodeId(2),
         result: RunResult::Ran,
         started: s(2),
         finished: s(2),
+        kept: None,
     });
     let next = repairs(&mut led);
     assert!(matches!(
         next.as_slice(),
-        [Command::Assign { after: None, scheduled, .. }] if *scheduled == s(2)
+        [Command::Assign { after: None, tick, .. }] if tick.scheduled == s(2)
     ));
 }
 
@@ -285,12 +286,13 @@ fn a_job_runs_as_often_as_it_is_to_and_skipped_ticks_do_not_count() {
         let (worker, run) = led.state.job(&name("job")).unwrap().run(s(second)).unwrap();
         led.apply(Command::Finish {
             job: name("job"),
-            scheduled: s(second),
+            tick: s(second).into(),
             token: run.token,
             worker,
             result: RunResult::Ran,
             started: s(second),
             finished: s(second),
+            kept: None,
         });
     };
     finish(&mut led, 1);
@@ -316,4 +318,95 @@ fn a_job_runs_as_often_as_it_is_to_and_skipped_ticks_do_not_count() {
     let other = JobSpec { schedule: each_second().times(4), ..spec };
     led.apply(Command::Define { spec: other, at: s(9), seen });
     assert_eq!(led.planner.next_due(), Some(s(10)));
+}
+
+#[test]
+fn a_failed_attempt_waits_and_then_goes_elsewhere() {
+    let retries = crate::Retries::new(3, Duration::from_secs(10), Duration::from_secs(60));
+    let mut led = Led::by([spec("job", each_second().times(1)).retries(retries)]);
+    let commands = led.due(1);
+    led.apply_all(commands);
+    let (worker, run) = led.state.job(&name("job")).unwrap().run(s(1)).unwrap();
+    let (token, result) = (run.token, RunResult::Failed { error: "no".to_owned() });
+    let (job, tick, started, finished) = (name("job"), run.tick, s(1), s(1));
+    led.apply(Command::Finish { job, tick, token, worker, result, started, finished, kept: None });
+    let repairs =
+        |led: &mut Led, second| led.planner.repairs(&led.state, &mut led.workers, s(second));
+    assert!(repairs(&mut led, 2).is_empty(), "the pause begins when the leader sees it");
+    assert_eq!(led.planner.next_due(), Some(s(12)));
+    assert!(repairs(&mut led, 11).is_empty());
+    let again = repairs(&mut led, 12);
+    let [Command::Assign { worker: other, why, .. }] = again.as_slice() else {
+        panic!("{again:?}")
+    };
+    assert!(*other != worker && why.contains("failure 1 was on") && why.ends_with(": no"));
+    assert_eq!(led.planner.next_due(), None, "nothing is to be waited for");
+    // Nobody else is there: better the same again than nobody.
+    led.workers.leave(*other);
+    let again = repairs(&mut led, 13);
+    assert!(matches!(again.as_slice(), [Command::Assign { worker: same, .. }] if *same == worker));
+}
+
+#[test]
+fn an_ephemeral_job_is_deleted_when_nothing_is_left_to_do() {
+    let mut led = Led::by([spec("job", each_second().times(1)).ephemeral()]);
+    let commands = led.due(1);
+    led.apply_all(commands);
+    assert!(led.due(9).is_empty(), "it runs");
+    let (worker, run) = led.state.job(&name("job")).unwrap().run(s(1)).unwrap();
+    let (token, result) = (run.token, RunResult::Ran);
+    let (job, tick, started, finished) = (name("job"), run.tick, s(1), s(1));
+    led.apply(Command::Finish { job, tick, token, worker, result, started, finished, kept: None });
+    let commands = led.due(9);
+    assert!(matches!(commands.as_slice(), [Command::Delete { .. }]), "{commands:?}");
+    led.apply_all(commands);
+    assert!(led.state.job(&name("job")).is_none() && led.due(9).is_empty());
+}
+
+#[test]
+fn a_long_pause_is_one_record_when_the_job_changes() {
+    let mut led = Led::by([spec("job", each_second())]);
+    let seen = led.state.job(&name("job")).unwrap().seen();
+    led.apply(Command::Pause { job: name("job"), at: s(0), seen, note: String::new() });
+    assert!(led.due(1_000_000).is_empty());
+    let settle =
+        |led: &mut Led| led.planner.settle(&led.state, &name("job"), s(100), &mut led.workers);
+    let missed = settle(&mut led).unwrap_err();
+    assert_eq!(plan(&missed), (vec![], vec![(1, 100, 100, MissReason::Paused)]));
+    led.apply_all(missed);
+    assert_eq!(settle(&mut led).unwrap().unwrap().cursor, s(100));
+}
+
+#[test]
+fn a_node_runs_no_more_of_a_job_than_the_job_says_and_only_where_it_may() {
+    let spec = spec("job", each_second()).per_worker_max(1);
+    let mut led = Led::by([spec]);
+    let booked = |commands: Vec<Command>| {
+        let workers = commands.into_iter().map(|command| match command {
+            Command::Claim { worker, .. } => worker.map(|node| node.0),
+            other => panic!("{other:?}"),
+        });
+        workers.collect::<Vec<_>>()
+    };
+    let commands = led.due(1);
+    led.apply_all(commands);
+    assert_eq!(booked(led.due(4)), [Some(2), None, None]);
+
+    let placed = JobSpec::new(name("placed"), each_second()).placement("node:b".parse().unwrap());
+    let mut led = Led::by([placed]);
+    assert_eq!(booked(led.due(1)), [None], "nobody has said what it is");
+    let node = |id, name: &str| clustron_core::NodeInfo {
+        id: NodeId(id),
+        name: clustron_core::NodeName::new(name).unwrap(),
+        incarnation: clustron_core::Incarnation(1),
+        addr: String::new(),
+        roles: [].into(),
+        tags: [].into(),
+        revision: 0,
+        starts: 0,
+        process: 0,
+    };
+    led.workers.describe(&node(1, "a"));
+    led.workers.describe(&node(2, "b"));
+    assert_eq!(booked(led.due(1)), [Some(2)]);
 }

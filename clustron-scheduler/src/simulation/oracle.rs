@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use clustron_core::{FencingToken, Timestamp};
 
-use crate::{Command, JobName, JobSpec, Overlap, Schedule, SchedulerState, Start};
-use crate::{Rejection, Reply};
+use crate::{
+    Command, JobName, JobSpec, MissReason, Overlap, Rejection, Reply, RunResult, SchedulerState,
+    Start, TickId,
+};
 
 #[derive(Default)]
 pub(super) struct Oracle {
@@ -15,12 +17,13 @@ pub(super) struct Oracle {
 }
 
 struct Ledger {
-    schedule: Schedule,
-    /// Whether ticks may start beside others and out of order.
-    side_by_side: bool,
+    spec: JobSpec,
+    paused: bool,
+    failures_in_a_row: u32,
+    asked: u64,
     /// Every instant up to here must be in the books.
     accounted_to: Timestamp,
-    ticks: BTreeMap<Timestamp, Tick>,
+    ticks: BTreeMap<TickId, Tick>,
     missed: u64,
     open: usize,
 }
@@ -28,7 +31,16 @@ struct Ledger {
 #[derive(Default)]
 struct Tick {
     tokens: Vec<FencingToken>,
+    running: bool,
+    failures: u32,
     outcomes: u32,
+}
+
+impl Tick {
+    fn grant(&mut self, token: FencingToken) {
+        self.tokens.push(token);
+        self.running = true;
+    }
 }
 
 impl Oracle {
@@ -48,66 +60,114 @@ impl Oracle {
             (Command::Claim { scheduled, .. }, Reply::Claimed { token, start }) => {
                 let ledger = self.ledger(&name)?;
                 ledger.expect_next(*scheduled)?;
-                ledger.open += usize::from(!matches!(start, Start::Skipped { .. }));
-                ledger.ticks.entry(*scheduled).or_default();
+                if ledger.paused {
+                    return Err(format!("{scheduled} was claimed although {name} is paused"));
+                }
                 if *token != FencingToken(index) {
                     return Err(format!("claim {index} got token {token}"));
                 }
-                if matches!(start, Start::Running { .. }) {
-                    self.expect_turn(&name, *scheduled)?;
+                if ledger.spec.overlap == Overlap::CancelOther {
+                    ledger.close_waiting();
                 }
-                let tick = self.tick(&name, *scheduled)?;
-                match start {
-                    Start::Running { .. } => tick.tokens.push(*token),
-                    Start::Skipped { .. } => tick.outcomes += 1,
-                    Start::Waiting => {}
+                self.add(&name, (*scheduled).into(), *token, *start)?;
+            }
+            (Command::Ask { .. }, Reply::Asked { tick, start }) => {
+                if tick.asked != Some(FencingToken(index)) {
+                    return Err(format!("{index} added {tick}"));
+                }
+                self.ledger(&name)?.asked += 1;
+                self.add(&name, *tick, FencingToken(index), *start)?;
+            }
+            (Command::Pause { at, .. }, Reply::Changed) => {
+                let ledger = self.ledger(&name)?;
+                ledger.pass(*at)?;
+                ledger.paused = true;
+            }
+            (Command::Resume { at, .. }, Reply::Changed) => {
+                let ledger = self.ledger(&name)?;
+                ledger.pass(*at)?;
+                (ledger.paused, ledger.failures_in_a_row) = (false, 0);
+            }
+            (Command::Delete { .. }, Reply::Deleted) => {
+                let ledger = self.jobs.remove(&name).ok_or("deleted, and never defined")?;
+                let next = ledger.spec.schedule.next_after(ledger.accounted_to);
+                if ledger.spec.is_ephemeral() && (ledger.open > 0 || next.is_some()) {
+                    return Err(format!(
+                        "{name} was deleted with {} open and {next:?}",
+                        ledger.open
+                    ));
                 }
             }
-            (Command::Miss { from, to, count, .. }, Reply::Missed { .. }) => {
+            (Command::Miss { from, to, count, reason, .. }, Reply::Missed { .. }) => {
                 let ledger = self.ledger(&name)?;
+                if ledger.paused != (*reason == MissReason::Paused) {
+                    return Err(format!("{from} was missed as {reason:?}"));
+                }
                 let mut at = *from;
                 for left in (0..*count).rev() {
                     ledger.expect_next(at)?;
                     ledger.missed += 1;
                     if left > 0 {
-                        at = ledger.schedule.next_after(at).ok_or("a miss beyond the schedule")?;
+                        at = ledger
+                            .spec
+                            .schedule
+                            .next_after(at)
+                            .ok_or("a miss beyond the schedule")?;
                     }
                 }
                 if at != *to {
                     return Err(format!("{count} misses from {from} end at {at}, not {to}"));
                 }
             }
-            (Command::Assign { scheduled, after, .. }, Reply::Assigned { token, .. }) => {
-                if after.is_none() {
-                    self.expect_turn(&name, *scheduled)?;
+            (Command::Assign { tick: id, after, .. }, Reply::Assigned { token, .. }) => {
+                if !self.tick(&name, *id)?.running {
+                    self.expect_turn(&name, *id)?;
                 }
-                let tick = self.tick(&name, *scheduled)?;
+                let tick = self.tick(&name, *id)?;
                 if tick.tokens.last() != after.as_ref() {
-                    return Err(format!("{scheduled}: {after:?} replaced in {:?}", tick.tokens));
+                    return Err(format!("{id}: {after:?} replaced in {:?}", tick.tokens));
                 }
                 if tick.tokens.last().is_some_and(|last| last >= token) || tick.outcomes > 0 {
-                    return Err(format!("{scheduled}: {token} granted after {:?}", tick.tokens));
+                    return Err(format!("{id}: {token} granted after {:?}", tick.tokens));
                 }
-                tick.tokens.push(*token);
+                tick.grant(*token);
             }
-            (Command::Finish { scheduled, token, .. }, Reply::Finished) => {
-                let tick = self.tick(&name, *scheduled)?;
+            (Command::Finish { tick: id, token, result, .. }, Reply::WillRetry { failures }) => {
+                let most = self.ledger(&name)?.spec.retry_policy().max;
+                let tick = self.tick(&name, *id)?;
+                tick.failures += 1;
+                if tick.failures != *failures || tick.failures > most {
+                    return Err(format!("{id}: failure {failures} of {most} is tried again"));
+                }
+                if !tick.running || tick.tokens.last() != Some(token) || tick.outcomes > 0 {
+                    return Err(format!("{id}: {token} failed of {:?}", tick.tokens));
+                }
+                if !matches!(result, RunResult::Failed { .. }) {
+                    return Err(format!("{id}: tried again after {result:?}"));
+                }
+                tick.running = false;
+            }
+            (Command::Finish { tick: id, token, result, .. }, Reply::Finished) => {
+                let tick = self.tick(&name, *id)?;
                 tick.outcomes += 1;
-                if tick.outcomes > 1 || tick.tokens.last() != Some(token) {
-                    return Err(format!("{scheduled}: {token} closed it of {:?}", tick.tokens));
+                if tick.outcomes > 1 || !tick.running || tick.tokens.last() != Some(token) {
+                    return Err(format!("{id}: {token} closed it of {:?}", tick.tokens));
                 }
-                self.ledger(&name)?.open -= 1;
+                tick.running = false;
+                let ledger = self.ledger(&name)?;
+                ledger.open -= 1;
+                ledger.note(result);
             }
-            (Command::Finish { scheduled, token, .. }, Reply::AlreadyFinished) => {
-                let tick = self.tick(&name, *scheduled)?;
-                if tick.outcomes != 1 || tick.tokens.last() != Some(token) {
-                    return Err(format!("{scheduled}: {token} was not what finished it"));
+            (Command::Finish { tick: id, token, .. }, Reply::AlreadyFinished) => {
+                let tick = self.tick(&name, *id)?;
+                if tick.running || tick.tokens.last() != Some(token) {
+                    return Err(format!("{id}: {token} was not what finished it"));
                 }
             }
-            (Command::Finish { scheduled, token, .. }, Reply::Superseded) => {
-                let tick = self.tick(&name, *scheduled)?;
+            (Command::Finish { tick: id, token, .. }, Reply::Superseded) => {
+                let tick = self.tick(&name, *id)?;
                 if tick.tokens.last() == Some(token) || !tick.tokens.contains(token) {
-                    return Err(format!("{scheduled}: {token} is not late"));
+                    return Err(format!("{id}: {token} is not late"));
                 }
             }
             (_, Reply::Rejected(defect @ (Rejection::NeverGranted | Rejection::BadRange))) => {
@@ -139,23 +199,47 @@ impl Oracle {
     }
 
     fn define(&mut self, name: JobName, spec: &JobSpec, at: Timestamp) -> Result<(), String> {
-        let side_by_side = matches!(spec.overlap, Overlap::Allow { .. });
-        let schedule = spec.schedule.clone();
-        let Some(ledger) = self.jobs.get_mut(&name) else {
-            let ticks = BTreeMap::new();
-            self.jobs.insert(
-                name,
-                Ledger { schedule, side_by_side, accounted_to: at, ticks, missed: 0, open: 0 },
-            );
+        if let Some(ledger) = self.jobs.get_mut(&name) {
+            ledger.pass(at)?;
+            ledger.spec = spec.clone();
             return Ok(());
-        };
-        if let Some(lost) =
-            ledger.schedule.next_after(ledger.accounted_to).filter(|next| *next <= at)
-        {
-            return Err(format!("the change of {name} at {at} lost the tick at {lost}"));
         }
-        ledger.accounted_to = ledger.accounted_to.max(at);
-        (ledger.schedule, ledger.side_by_side) = (schedule, side_by_side);
+        let ledger = Ledger {
+            spec: spec.clone(),
+            paused: false,
+            failures_in_a_row: 0,
+            asked: 0,
+            accounted_to: at,
+            ticks: BTreeMap::new(),
+            missed: 0,
+            open: 0,
+        };
+        self.jobs.insert(name, ledger);
+        Ok(())
+    }
+
+    /// A tick is there from now on.
+    fn add(
+        &mut self,
+        name: &JobName,
+        id: TickId,
+        token: FencingToken,
+        start: Start,
+    ) -> Result<(), String> {
+        let ledger = self.ledger(name)?;
+        ledger.open += usize::from(!matches!(start, Start::Skipped { .. }));
+        if ledger.ticks.insert(id, Tick::default()).is_some() {
+            return Err(format!("{name} has {id} twice"));
+        }
+        if matches!(start, Start::Running { .. }) {
+            self.expect_turn(name, id)?;
+        }
+        let tick = self.tick(name, id)?;
+        match start {
+            Start::Running { .. } => tick.grant(token),
+            Start::Skipped { .. } => tick.outcomes += 1,
+            Start::Waiting => {}
+        }
         Ok(())
     }
 
@@ -163,21 +247,32 @@ impl Oracle {
         self.jobs.get_mut(name).ok_or_else(|| format!("{name} was never defined"))
     }
 
-    fn tick(&mut self, name: &JobName, scheduled: Timestamp) -> Result<&mut Tick, String> {
-        let tick = self.ledger(name)?.ticks.get_mut(&scheduled);
-        tick.ok_or_else(|| format!("{name} {scheduled} was never claimed"))
+    fn tick(&mut self, name: &JobName, id: TickId) -> Result<&mut Tick, String> {
+        let tick = self.ledger(name)?.ticks.get_mut(&id);
+        tick.ok_or_else(|| format!("{name} {id} was never there"))
     }
 
-    /// A tick starts alone and before all later ones, unless the job allows otherwise.
-    fn expect_turn(&mut self, name: &JobName, scheduled: Timestamp) -> Result<(), String> {
+    /// A tick starts alone and in its turn, unless the job allows otherwise: one between two
+    /// attempts goes first, then the others in their order. Of a paused job only what was asked for
+    /// goes.
+    fn expect_turn(&mut self, name: &JobName, id: TickId) -> Result<(), String> {
         let ledger = self.ledger(name)?;
-        let mut others =
-            ledger.ticks.iter().filter(|(at, tick)| **at != scheduled && tick.outcomes == 0);
-        match others.find(|(at, tick)| **at < scheduled || !tick.tokens.is_empty()) {
-            Some((at, _)) if !ledger.side_by_side => {
-                Err(format!("{name} {scheduled} started although {at} is open"))
-            }
-            _ => Ok(()),
+        if ledger.paused && id.asked.is_none() {
+            return Err(format!("{name} {id} started although the job is paused"));
+        }
+        if matches!(ledger.spec.overlap, Overlap::Allow { .. }) {
+            return Ok(());
+        }
+        let paused = ledger.paused;
+        let again = ledger.ticks.get(&id).is_some_and(|tick| !tick.tokens.is_empty());
+        let mut before = ledger.ticks.iter().filter(|(other, tick)| {
+            let may = !paused || other.asked.is_some();
+            let first = !again && may && (**other < id || !tick.tokens.is_empty());
+            **other != id && tick.outcomes == 0 && (tick.running || first)
+        });
+        match before.next() {
+            Some((other, _)) => Err(format!("{name} {id} started although {other} is open")),
+            None => Ok(()),
         }
     }
 
@@ -188,9 +283,12 @@ impl Oracle {
         };
         let c = job.counters();
         let open = ledger.open;
-        let claimed = ledger.ticks.len() as u64 + ledger.missed;
-        let law = c.claimed == c.ran + c.failed + c.skipped + c.missed + c.open;
-        let same = job.cursor() == ledger.accounted_to
+        let claimed = ledger.ticks.len() as u64 + ledger.missed - ledger.asked;
+        let ended = c.ran + c.failed + c.cancelled + c.skipped + c.missed;
+        let law = c.claimed + c.asked == ended + c.open;
+        let same = c.asked == ledger.asked
+            && job.paused().is_some() == ledger.paused
+            && job.cursor() == ledger.accounted_to
             && (c.open, job.open().len()) == (open as u64, open)
             && (c.claimed, c.missed) == (claimed, ledger.missed);
         let bounded = job.history().len() <= job.spec().history as usize
@@ -206,12 +304,42 @@ impl Oracle {
 impl Ledger {
     /// The schedule alone says which instant comes next: none twice, none left out.
     fn expect_next(&mut self, scheduled: Timestamp) -> Result<(), String> {
-        let expected = self.schedule.next_after(self.accounted_to);
+        let expected = self.spec.schedule.next_after(self.accounted_to);
         if expected != Some(scheduled) {
             return Err(format!("{scheduled} was taken, {expected:?} is next"));
         }
         self.accounted_to = scheduled;
         Ok(())
+    }
+
+    /// The job was changed at an instant, so all until then must be in the books.
+    fn pass(&mut self, at: Timestamp) -> Result<(), String> {
+        let next = self.spec.schedule.next_after(self.accounted_to);
+        if let Some(lost) = next.filter(|next| *next <= at) {
+            return Err(format!("a change at {at} lost the tick at {lost}"));
+        }
+        self.accounted_to = self.accounted_to.max(at);
+        Ok(())
+    }
+
+    /// What waits and was not asked for gives way to the tick that comes.
+    fn close_waiting(&mut self) {
+        for (id, tick) in &mut self.ticks {
+            if id.asked.is_none() && tick.outcomes == 0 && !tick.running {
+                tick.outcomes += 1;
+                self.open -= 1;
+            }
+        }
+    }
+
+    fn note(&mut self, result: &RunResult) {
+        match result {
+            RunResult::Ran => self.failures_in_a_row = 0,
+            RunResult::Failed { .. } => self.failures_in_a_row += 1,
+            RunResult::Cancelled => return,
+        }
+        let most = self.spec.pauses_after();
+        self.paused |= most > 0 && self.failures_in_a_row >= most;
     }
 }
 
@@ -224,6 +352,11 @@ fn kind(reply: &Reply) -> &'static str {
         Reply::Assigned { .. } => "assigned",
         Reply::Missed { .. } => "missed range",
         Reply::Finished => "finished",
+        Reply::WillRetry { .. } => "will retry",
+        Reply::Changed => "paused or resumed",
+        Reply::Asked { start: Start::Running { .. }, .. } => "asked and running",
+        Reply::Asked { .. } => "asked and waiting",
+        Reply::Deleted => "deleted",
         Reply::AlreadyFinished => "already finished",
         Reply::Superseded => "superseded",
         Reply::Rejected(Rejection::CursorMoved { .. }) => "cursor moved",
@@ -231,6 +364,7 @@ fn kind(reply: &Reply) -> &'static str {
         Reply::Rejected(Rejection::AttemptChanged { .. }) => "attempt changed",
         Reply::Rejected(Rejection::NotItsTurn) => "not its turn",
         Reply::Rejected(Rejection::UnknownJob) => "unknown job",
+        Reply::Rejected(Rejection::Paused) => "is paused",
         // Only a report that outlives a history of 20: rare.
         Reply::Rejected(_) => "rejected otherwise",
     }

@@ -5,7 +5,9 @@ use clustron_core::{FencingToken, codec};
 use super::*;
 use crate::firing::{ERROR_BYTES_MAX, LATE_RESULTS_MAX, MissReason, Outcome, SkipReason};
 use crate::job::Overlap;
+use crate::job_state::KEPT_BYTES_MAX;
 use crate::message::{RunResult, Start};
+use crate::policy::Retries;
 use crate::schedule::Schedule;
 
 const NODE: NodeId = NodeId(1);
@@ -41,7 +43,8 @@ impl Log {
         let reply = self.state.apply(self.index, Epoch(5), command);
         for job in self.state.jobs() {
             let c = job.counters();
-            assert_eq!(c.claimed, c.ran + c.failed + c.skipped + c.missed + c.open, "{reply:?}");
+            let ended = c.ran + c.failed + c.cancelled + c.skipped + c.missed;
+            assert_eq!(c.claimed + c.asked, ended + c.open, "{reply:?}");
             assert_eq!(c.open, job.open().len() as u64);
         }
         reply
@@ -67,7 +70,7 @@ impl Log {
     fn assign(&mut self, second: i64, after: Option<u64>, worker: NodeId) -> Reply {
         self.apply(Command::Assign {
             job: name(),
-            scheduled: s(second),
+            tick: s(second).into(),
             after: after.map(FencingToken),
             worker,
             at: s(second),
@@ -78,12 +81,13 @@ impl Log {
     fn finish(&mut self, second: i64, token: u64, result: RunResult) -> Reply {
         self.apply(Command::Finish {
             job: name(),
-            scheduled: s(second),
+            tick: s(second).into(),
             token: FencingToken(token),
             worker: NODE,
             result,
             started: s(second),
             finished: s(second + 1),
+            kept: None,
         })
     }
 }
@@ -355,8 +359,16 @@ fn all_histories_together_fit_in_a_snapshot() {
             log.state.apply(token.0, Epoch(1), claim);
             let (job, worker) = (job.clone(), NODE);
             let result = RunResult::Failed { error: "x".repeat(1_024) };
-            let finish =
-                Command::Finish { job, scheduled, token, worker, result, started, finished };
+            let finish = Command::Finish {
+                job,
+                tick: scheduled.into(),
+                token,
+                worker,
+                result,
+                started,
+                finished,
+                kept: None,
+            };
             assert_eq!(log.state.apply(log.index, Epoch(1), finish), Reply::Finished);
         }
     }
@@ -370,4 +382,213 @@ fn all_histories_together_fit_in_a_snapshot() {
     log.apply(Command::Define { spec: spec().history(1), at: s(10_000), seen });
     let weighed: u64 = log.state.jobs().flat_map(Job::history).map(Firing::weight).sum();
     assert_eq!(log.state.history_bytes, weighed);
+}
+
+impl Log {
+    fn ask(&mut self, second: i64, worker: Option<NodeId>) -> Reply {
+        self.apply(Command::Ask { job: name(), scheduled: s(second), at: s(second), worker })
+    }
+
+    fn assign_tick(&mut self, tick: TickId, worker: NodeId) {
+        let why = "its turn".to_owned();
+        let assign = Command::Assign { job: name(), tick, after: None, worker, at: s(1), why };
+        assert!(matches!(self.apply(assign), Reply::Assigned { .. }));
+    }
+
+    fn seen(&self) -> Seen {
+        self.job().seen()
+    }
+
+    fn pause(&mut self, second: i64) -> Reply {
+        let (seen, note) = (self.seen(), "a reason".to_owned());
+        self.apply(Command::Pause { job: name(), at: s(second), seen, note })
+    }
+
+    fn resume(&mut self, second: i64) -> Reply {
+        let seen = self.seen();
+        self.apply(Command::Resume { job: name(), at: s(second), seen })
+    }
+}
+
+fn failed() -> RunResult {
+    RunResult::Failed { error: "no".to_owned() }
+}
+
+/// Second `scheduled`, asked for by the command with this token.
+fn asked(scheduled: i64, token: u64) -> TickId {
+    TickId { scheduled: s(scheduled), asked: Some(FencingToken(token)) }
+}
+
+#[test]
+fn a_failed_attempt_is_tried_again_as_often_as_allowed_and_keeps_its_turn() {
+    let retries = Retries::new(2, Duration::from_secs(1), Duration::from_secs(9));
+    let mut log = Log::with(spec().overlap(Overlap::BufferAll { max: 9 }).retries(retries));
+    log.claim(1, Some(NODE));
+    log.claim(2, None);
+    assert_eq!(log.finish(1, 101, failed()), Reply::WillRetry { failures: 1 });
+    assert_eq!(log.finish(1, 101, failed()), Reply::AlreadyFinished);
+    assert!(log.state.running().is_empty());
+    let startable: Vec<TickId> = log.job().startable().map(Firing::id).collect();
+    assert_eq!(startable, [s(1).into()], "the second waits for it");
+    assert_eq!(log.assign(2, None, NODE), Reply::Rejected(Rejection::NotItsTurn));
+    let retry_of = log.job().firing(s(1)).unwrap().retry_of.clone();
+    assert_eq!(retry_of, Some((NODE, "no".to_owned())));
+    let token = FencingToken(106);
+    assert_eq!(log.assign(1, Some(101), OTHER), Reply::Assigned { token, attempt: 2 });
+    assert_eq!(log.finish(1, 101, RunResult::Ran), Reply::Superseded, "it had its say");
+    assert_eq!(log.finish(1, 106, failed()), Reply::WillRetry { failures: 2 });
+    log.assign(1, Some(106), NODE);
+    assert_eq!(log.finish(1, log.index, failed()), Reply::Finished);
+    let firing = log.job().firing(s(1)).unwrap();
+    assert_eq!((firing.failures, firing.attempts), (3, 3));
+    assert_eq!(log.job().counters().failed, 1);
+}
+
+#[test]
+fn a_paused_job_takes_no_ticks_and_says_so_afterwards() {
+    let mut log = Log::with(spec());
+    log.claim(1, None);
+    assert_eq!(log.pause(1), Reply::Changed);
+    assert_eq!(log.job().paused().unwrap().note, "a reason");
+    assert_eq!(log.job().next_due(), None);
+    assert_eq!(log.claim(2, Some(NODE)), Reply::Rejected(Rejection::Paused));
+    assert_eq!(log.job().startable().count(), 0, "what waits waits on");
+    let (generation, after) = (log.job().generation(), s(1));
+    let (from, to, at) = (s(2), s(9), s(9));
+    let miss =
+        |reason| Command::Miss { job: name(), generation, after, from, to, count: 8, reason, at };
+    let stale = Rejection::StaleGeneration { current: generation };
+    assert_eq!(log.apply(miss(MissReason::Late)), Reply::Rejected(stale));
+    assert_eq!(log.apply(miss(MissReason::Paused)), Reply::Missed { count: 8 });
+    assert_eq!(log.resume(9), Reply::Changed);
+    assert_eq!((log.job().next_due(), log.job().startable().count()), (Some(s(10)), 1));
+}
+
+#[test]
+fn asked_for_ticks_run_also_while_the_job_is_paused_and_in_their_order() {
+    let mut log = Log::with(spec());
+    log.claim(1, None);
+    log.pause(1);
+    let start = Start::Waiting;
+    assert_eq!(log.ask(5, None), Reply::Asked { tick: asked(5, 103), start });
+    // Found by the simulation: it started although the one before it waited.
+    assert_eq!(log.ask(5, Some(NODE)), Reply::Asked { tick: asked(5, 104), start });
+    let startable: Vec<TickId> = log.job().startable().map(Firing::id).collect();
+    assert_eq!(startable, [asked(5, 103)]);
+    log.resume(5);
+    assert_eq!(log.job().startable().next().map(Firing::id), Some(s(1).into()));
+    assert_eq!(log.job().counters().asked, 2);
+}
+
+#[test]
+fn only_so_many_ticks_may_be_asked_for() {
+    let mut log = Log::with(spec());
+    for _ in 0..1_000 {
+        assert!(matches!(log.ask(1, None), Reply::Asked { .. }));
+    }
+    assert_eq!(log.ask(1, None), Reply::Rejected(Rejection::TooManyOpen { open: 1_000 }));
+}
+
+#[test]
+fn a_later_tick_has_the_one_that_runs_stop_and_takes_the_place_of_the_one_that_waits() {
+    let mut log = Log::with(spec().overlap(Overlap::CancelOther));
+    log.claim(1, Some(NODE));
+    assert_eq!(log.claim(2, Some(NODE)), waiting(102));
+    assert!(log.job().firing(s(1)).unwrap().cancelled);
+    log.ask(2, None);
+    assert_eq!(log.claim(3, Some(NODE)), waiting(104));
+    let superseded = Outcome::Skipped { reason: SkipReason::Superseded };
+    assert_eq!(log.job().firing(s(2)).unwrap().outcome, Some(superseded));
+    assert_eq!(log.finish(1, 101, RunResult::Cancelled), Reply::Finished);
+    assert_eq!(log.job().firing(s(1)).unwrap().outcome, Some(Outcome::Cancelled));
+    let startable: Vec<TickId> = log.job().startable().map(Firing::id).collect();
+    assert_eq!(startable, [asked(2, 103)], "what was asked for is not given up");
+}
+
+#[test]
+fn a_job_that_fails_in_a_row_is_paused() {
+    let mut log = Log::with(spec().pause_after(2));
+    for (second, result) in [(1, failed()), (2, RunResult::Ran), (3, failed()), (4, failed())] {
+        assert!(log.job().paused().is_none());
+        log.claim(second, Some(NODE));
+        log.finish(second, log.index, result);
+    }
+    assert_eq!(log.job().paused().unwrap().note, "2 ticks in a row have failed");
+    log.resume(4);
+    log.claim(5, Some(NODE));
+    log.finish(5, log.index, failed());
+    assert!(log.job().paused().is_none(), "it counts from the beginning");
+}
+
+#[test]
+fn a_deleted_job_leaves_nothing_behind() {
+    let mut log = Log::with(spec().overlap(Overlap::Allow { max: 9 }));
+    log.claim(1, Some(NODE));
+    log.claim(2, Some(OTHER));
+    log.finish(1, 101, RunResult::Ran);
+    let seen = Seen { cursor: s(1), ..log.seen() };
+    let moved = Rejection::CursorMoved { cursor: s(2) };
+    assert_eq!(
+        log.apply(Command::Delete { job: name(), seen, if_idle: false }),
+        Reply::Rejected(moved)
+    );
+    let seen = log.seen();
+    assert_eq!(log.apply(Command::Delete { job: name(), seen, if_idle: false }), Reply::Deleted);
+    assert_eq!(log.state, SchedulerState::default());
+    assert_eq!(log.finish(2, 102, RunResult::Ran), Reply::Rejected(Rejection::UnknownJob));
+    // One of the same name is another job.
+    log.apply(Command::Define { spec: spec(), at: s(0), seen: None });
+    log.claim(1, Some(NODE));
+    assert_eq!(log.finish(1, 101, RunResult::Ran), Reply::Rejected(Rejection::NeverGranted));
+}
+
+/// Found by the simulation: a job that was over was deleted with what was asked for meanwhile.
+#[test]
+fn a_job_is_not_deleted_as_idle_while_something_waits() {
+    let mut log = Log::with(spec());
+    log.ask(1, None);
+    let seen = log.seen();
+    let delete = Command::Delete { job: name(), seen, if_idle: true };
+    assert_eq!(log.apply(delete.clone()), Reply::Rejected(Rejection::NotIdle));
+    log.assign_tick(asked(1, 101), NODE);
+    log.apply(Command::Finish {
+        job: name(),
+        tick: asked(1, 101),
+        token: FencingToken(log.index),
+        worker: NODE,
+        result: RunResult::Ran,
+        started: s(1),
+        finished: s(1),
+        kept: None,
+    });
+    assert_eq!(log.apply(delete), Reply::Deleted);
+}
+
+#[test]
+fn what_an_attempt_leaves_is_given_to_the_next_if_it_counts() {
+    let mut log = Log::with(spec());
+    let kept = |log: &Log| log.job().run(s(2)).unwrap().1.kept;
+    let finish = |second: i64, token, bytes: usize| Command::Finish {
+        job: name(),
+        tick: s(second).into(),
+        token: FencingToken(token),
+        worker: NODE,
+        result: failed(),
+        started: s(second),
+        finished: s(second),
+        kept: Some(vec![1; bytes].into()),
+    };
+    log.claim(1, Some(NODE));
+    log.apply(finish(1, 101, KEPT_BYTES_MAX));
+    log.claim(2, Some(NODE));
+    assert_eq!(kept(&log).unwrap().len(), KEPT_BYTES_MAX);
+    log.apply(finish(1, 101, 7));
+    log.assign(2, Some(103), OTHER);
+    log.apply(finish(2, 103, 7));
+    assert_eq!(kept(&log).unwrap().len(), KEPT_BYTES_MAX, "it had been replaced");
+    log.apply(finish(2, 105, KEPT_BYTES_MAX + 1));
+    log.claim(3, Some(NODE));
+    assert_eq!(log.job().run(s(3)).unwrap().1.kept.unwrap().len(), KEPT_BYTES_MAX, "too large");
+    let weighed: u64 = log.state.jobs().map(Job::bytes).sum();
+    assert_eq!(log.state.job_bytes, weighed);
 }

@@ -3,11 +3,15 @@
 
 use clustron_core::simulation::{Decoder, pieces};
 use clustron_core::{Epoch, FencingToken, Timestamp, codec};
-use clustron_scheduler::{Command, CronExpr, JobName, Reply, Run, Schedule, SchedulerState};
+use clustron_scheduler::{
+    Ask, Command, CronExpr, JobName, Look, Placement, Reply, Run, Schedule, SchedulerState,
+};
 
 /// All of them.
-pub(crate) const DECODERS: [Decoder; 8] = [
+pub(crate) const DECODERS: [Decoder; 11] = [
     Decoder::request::<Run>(),
+    Decoder::request::<Ask>(),
+    Decoder::request::<Look>(),
     Decoder::new("a command", |bytes| drop(codec::decode::<Command>(bytes))),
     Decoder::new("a reply", |bytes| drop(codec::decode::<Reply>(bytes))),
     Decoder::new("a state", |bytes| drop(codec::decode::<SchedulerState>(bytes))),
@@ -30,6 +34,11 @@ pub(crate) const DECODERS: [Decoder; 8] = [
         assert!(state.open_ticks().all(|(_, firing)| firing.claim_token < FencingToken(u64::MAX)));
         let Ok(bytes) = codec::encode(&state) else { panic!("a state cannot be kept") };
         assert_eq!(codec::decode::<SchedulerState>(&bytes).ok(), Some(state));
+    }),
+    Decoder::new("a placement", |bytes| {
+        if let Ok(placement) = String::from_utf8_lossy(bytes).parse::<Placement>() {
+            assert_eq!(placement.as_str().parse().as_ref(), Ok(&placement));
+        }
     }),
     // The first byte chooses from when on.
     Decoder::new("a line of cron", |bytes| {

@@ -197,6 +197,10 @@ mod tests {
     fn firing(at: i64, claim: u64, newest: u64) -> Firing {
         Firing {
             scheduled: tick(at),
+            asked: None,
+            failures: 0,
+            retry_of: None,
+            cancelled: false,
             generation: 1,
             claim_token: FencingToken(claim),
             claimed_at: tick(at),

@@ -48,7 +48,7 @@ async fn strangers_are_told_why_and_the_cluster_goes_on() {
 
     // Garbage, silence, and a frame that is none. Each is one write: a node hangs up as soon as it
     // has seen what it is, and a second one would find the connection reset.
-    let claim = [b"CLUSTRN\x06\xff\xff\xff\xff".as_slice(), &[7; 1024]].concat();
+    let claim = [b"CLUSTRN\x07\xff\xff\xff\xff".as_slice(), &[7; 1024]].concat();
     for addr in &trio.addrs {
         TcpStream::connect(addr).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(TcpStream::connect(addr).unwrap());

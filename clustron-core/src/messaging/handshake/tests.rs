@@ -184,7 +184,7 @@ async fn who_expects_security_where_there_is_none_is_told_so_and_the_log_says_wh
         assert!(matches!(&error, HandshakeError::Unproven(why) if why.contains(remedy)), "{error}");
         let mut told = Vec::new();
         near.read_to_end(&mut told).await.unwrap();
-        assert_eq!(told, b"CLUSTRN\x06");
+        assert_eq!(told, b"CLUSTRN\x07");
     }
 }
 
@@ -205,10 +205,10 @@ async fn another_version_learns_ours_and_garbage_learns_nothing() {
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"CLUSTRN\x09").await.unwrap();
     let error = refuse(far).await;
-    assert!(matches!(error, HandshakeError::Version { ours: 6, theirs: 9 }), "{error}");
+    assert!(matches!(error, HandshakeError::Version { ours: 7, theirs: 9 }), "{error}");
     let mut told = Vec::new();
     near.read_to_end(&mut told).await.unwrap();
-    assert_eq!(told, b"CLUSTRN\x06");
+    assert_eq!(told, b"CLUSTRN\x07");
 
     let (mut near, far) = tokio::io::duplex(1 << 10);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

@@ -1,7 +1,5 @@
 //! The scheduler on running clusters: what must not get stuck, and what must not run twice.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,78 +7,10 @@ use std::time::Duration;
 
 use clustron_core::{Clock, Cluster, Config, MemoryNetwork, Role, SystemClock};
 use clustron_scheduler::{
-    ERROR_BYTES_MAX, JobName, JobSpec, JobStatus, Outcome, Overlap, Run, RunReply, Schedule,
-    Scheduler, SchedulerHandle,
+    ERROR_BYTES_MAX, JobSpec, Outcome, Overlap, Run, RunReply, Schedule, Scheduler,
 };
-use futures::future::join_all;
 
-/// Longer than anything takes, however busy the machine is.
-const LONG: Duration = Duration::from_secs(30);
-
-fn name(name: &str) -> JobName {
-    JobName::new(name).unwrap()
-}
-
-/// A job every so many milliseconds, of which no tick is dropped.
-fn every(job: &str, ms: u64) -> JobSpec {
-    let schedule = Schedule::every(Duration::from_millis(ms)).unwrap();
-    JobSpec::new(name(job), schedule).overlap(Overlap::BufferAll { max: 1000 })
-}
-
-/// Waits until a job stands as wanted.
-async fn until(
-    scheduler: &SchedulerHandle,
-    job: &str,
-    wanted: impl Fn(&JobStatus) -> bool,
-) -> JobStatus {
-    let job = name(job);
-    let mut changes = scheduler.changes();
-    let waiting = async {
-        loop {
-            match scheduler.stale_status(&job) {
-                Ok(status) if wanted(&status) => return status,
-                Ok(_) | Err(_) => changes.changed().await.unwrap(),
-            }
-        }
-    };
-    match tokio::time::timeout(LONG, waiting).await {
-        Ok(status) => status,
-        Err(_elapsed) => panic!("{job} stands at {:#?}", scheduler.stale_status(&job)),
-    }
-}
-
-async fn alone(scheduler: Scheduler) -> (Cluster, SchedulerHandle) {
-    let mut builder = Cluster::builder("alone");
-    let handle = builder.install(scheduler);
-    (builder.start().await.unwrap(), handle)
-}
-
-const HOSTS: [&str; 3] = ["a", "b", "c"];
-
-async fn three(
-    network: &MemoryNetwork,
-    config: &Config,
-    scheduler: impl Fn() -> Scheduler,
-) -> Vec<(Cluster, SchedulerHandle)> {
-    let starts = HOSTS.map(|host| {
-        let config = Config {
-            name: Some(host.to_owned()),
-            listen: format!("{host}:1"),
-            seeds: HOSTS.map(|host| format!("{host}:1")).into(),
-            ..config.clone()
-        };
-        let transport = network.host(host);
-        let mut builder = Cluster::builder("three").config(config).transport(transport);
-        let handle = builder.install(scheduler());
-        async move { (builder.start().await.unwrap(), handle) }
-    });
-    join_all(starts).await
-}
-
-async fn leader_of(nodes: &[(Cluster, SchedulerHandle)]) -> usize {
-    let leader = nodes[0].0.wait_for_leader(LONG).await.expect("a leader");
-    nodes.iter().position(|(cluster, _)| cluster.node().id == leader.node).unwrap()
-}
+use crate::world::{HOSTS, LONG, alone, every, leader_of, name, three, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_may_run_one_thing_at_a_time_never_gets_stuck() {
@@ -173,7 +103,11 @@ async fn a_late_copy_of_an_order_does_not_run_again() {
     let run = Run {
         job: name("rare"),
         generation: firing.generation,
-        scheduled: firing.scheduled,
+        handler: name("rare"),
+        tick: firing.id(),
+        timeout_ms: None,
+        payload: [].as_slice().into(),
+        kept: None,
         token: firing.token.unwrap(),
         attempt: firing.attempts,
         epoch: firing.epoch,

@@ -1,0 +1,258 @@
+//! What the leader is asked to change: each change is made upon a job whose due ticks are taken.
+
+use clustron_core::{Outcome, ProposeError, Timestamp};
+use tokio::sync::mpsc;
+
+use super::{Leader, Lost};
+use crate::ask::{Answer, Ask, Asked, BACKFILL_MAX, Expected, Refused};
+use crate::job::{JobName, JobSpec};
+use crate::job_state::Job;
+use crate::message::{Command, Rejection, Reply, Seen};
+
+/// How many new jobs are taken into the log together.
+const TOGETHER_MAX: usize = 256;
+
+impl Leader {
+    /// Answers a question and those that wait behind it. New jobs, which may be many, go into the
+    /// log together.
+    pub(super) async fn answer(
+        &mut self,
+        first: Asked,
+        asked: &mut mpsc::Receiver<Asked>,
+    ) -> Result<(), Lost> {
+        let mut next = Some(first);
+        while let Some((ask, answer)) = next.take() {
+            if !self.is_new(&ask) {
+                let answered = self.answer_one(ask).await?;
+                // Whoever asked may have given up.
+                let _ = answer.send(answered);
+                return Ok(());
+            }
+            let mut new = vec![(ask, answer)];
+            while new.len() < TOGETHER_MAX
+                && let Ok(asked) = asked.try_recv()
+            {
+                // The same name twice is a change of the first.
+                let another = new.iter().all(|(other, _)| other.job() != asked.0.job());
+                if !another || !self.is_new(&asked.0) {
+                    next = Some(asked);
+                    break;
+                }
+                new.push(asked);
+            }
+            let at = self.clock.now();
+            let (asks, answers): (Vec<Ask>, Vec<_>) = new.into_iter().unzip();
+            let specs = asks.into_iter().filter_map(|ask| match ask {
+                Ask::Put { spec, .. } => Some(spec),
+                _ => None,
+            });
+            let commands = specs.map(|spec| Command::Define { spec, at, seen: None }).collect();
+            let replies = self.propose_each(commands).await;
+            for (answer, (_, reply)) in answers.into_iter().zip(replies) {
+                let _ = answer.send(answer_to(reply)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it asks for a job that is not there yet.
+    fn is_new(&self, ask: &Ask) -> bool {
+        let Ask::Put { spec, expected } = ask else { return false };
+        !matches!(expected, Expected::Generation(_))
+            && !self.jobs.specs.contains_key(&spec.name)
+            && self.state.read_local(|state| state.job(&spec.name).is_none())
+    }
+
+    async fn answer_one(&mut self, ask: Ask) -> Result<Answer, Lost> {
+        let in_code = self.jobs.specs.contains_key(ask.job());
+        let job = ask.job().clone();
+        let there = |job: Option<&Job>| job.map(drop).ok_or(Refused::UnknownJob);
+        let changed = match ask {
+            Ask::Put { .. } | Ask::Delete { .. } if in_code => Ok(Err(Refused::InCode)),
+            Ask::Put { spec, expected } => {
+                let as_expected = |job: Option<&Job>| {
+                    let current = job.map(Job::generation);
+                    match expected {
+                        Expected::Nothing if current.is_none() => Ok(()),
+                        Expected::Generation(wanted) if current == Some(wanted) => Ok(()),
+                        Expected::Any => Ok(()),
+                        // What was put before and is asked for again is there.
+                        _ if job.is_some_and(|job| *job.spec() == spec) => Ok(()),
+                        _ => Err(Refused::NotAsExpected { current }),
+                    }
+                };
+                let define = |at, seen| Command::Define { spec: spec.clone(), at, seen };
+                self.change(&job, as_expected, define).await
+            }
+            Ask::Delete { .. } => {
+                let delete = |_, seen: Option<Seen>| Command::Delete {
+                    job: job.clone(),
+                    seen: seen.unwrap_or(NOWHERE),
+                    if_idle: false,
+                };
+                self.change(&job, there, delete).await
+            }
+            Ask::Pause { note, .. } => {
+                let pause = |at, seen: Option<Seen>| Command::Pause {
+                    job: job.clone(),
+                    at,
+                    seen: seen.unwrap_or(NOWHERE),
+                    note: note.clone(),
+                };
+                self.change(&job, there, pause).await
+            }
+            Ask::Resume { .. } => {
+                let resume = |at, seen: Option<Seen>| Command::Resume {
+                    job: job.clone(),
+                    at,
+                    seen: seen.unwrap_or(NOWHERE),
+                };
+                self.change(&job, there, resume).await
+            }
+            Ask::Trigger { .. } => {
+                let now = self.clock.now();
+                return self.add_ticks(&job, vec![now]).await;
+            }
+            Ask::Backfill { from, to, .. } => {
+                return match self.instants(&job, from, to) {
+                    Ok(instants) => self.add_ticks(&job, instants).await,
+                    Err(why) => Ok(Answer::Refused(why)),
+                };
+            }
+        };
+        let unchanged = self.state.read_local(|state| state.job(&job).map(Job::generation));
+        Ok(match changed? {
+            Ok(Reply::Defined { generation, changed }) => Answer::Done { generation, changed },
+            Ok(_) => Answer::Done { generation: unchanged.unwrap_or(0), changed: true },
+            Err(why) => Answer::Refused(why),
+        })
+    }
+
+    /// Tells the cluster of a job in the code.
+    pub(super) async fn define(&mut self, spec: &JobSpec) -> Result<Result<Reply, Refused>, Lost> {
+        let known =
+            |state: &crate::SchedulerState| state.job(&spec.name).is_some_and(|j| j.spec() == spec);
+        if self.state.read_local(known) {
+            return Ok(Ok(Reply::Changed));
+        }
+        let define = |at, seen| Command::Define { spec: spec.clone(), at, seen };
+        self.change(&spec.name, |_| Ok(()), define).await
+    }
+
+    /// Changes a job once all its ticks until now are taken, if it is as it should be then.
+    async fn change(
+        &mut self,
+        name: &JobName,
+        check: impl Fn(Option<&Job>) -> Result<(), Refused>,
+        command: impl Fn(Timestamp, Option<Seen>) -> Command,
+    ) -> Result<Result<Reply, Refused>, Lost> {
+        loop {
+            let at = self.clock.now();
+            let seen = loop {
+                if let Err(why) = self.state.read_local(|state| check(state.job(name))) {
+                    return Ok(Err(why));
+                }
+                self.follow_view();
+                let (planner, workers) = (&self.planner, &mut self.workers);
+                match self.state.read_local(|s| planner.settle(s, name, at, workers)) {
+                    Ok(seen) => break seen,
+                    Err(commands) => self.propose_all(commands).await?,
+                }
+            };
+            let replies = self.propose_each(vec![command(at, seen)]).await;
+            for (_, reply) in replies {
+                match reply? {
+                    // Somebody's command came in between: once more.
+                    Reply::Rejected(
+                        Rejection::CursorMoved { .. }
+                        | Rejection::StaleGeneration { .. }
+                        | Rejection::UnknownJob,
+                    ) => {}
+                    Reply::Rejected(why) => return Ok(Err(Refused::Rejected(why))),
+                    reply => return Ok(Ok(reply)),
+                }
+            }
+        }
+    }
+
+    /// Adds ticks of a job for these instants.
+    async fn add_ticks(
+        &mut self,
+        name: &JobName,
+        instants: Vec<Timestamp>,
+    ) -> Result<Answer, Lost> {
+        let at = self.clock.now();
+        self.follow_view();
+        let workers = &mut self.workers;
+        let commands = self.state.read_local(|state| {
+            let job = state.job(name)?;
+            workers.refresh(state.running());
+            let room = job.spec().overlap.at_once().saturating_sub(job.open().len());
+            let ask = |(n, scheduled)| {
+                let worker = if n < room { workers.pick_for(job, None) } else { None };
+                Command::Ask { job: name.clone(), scheduled, at, worker }
+            };
+            Some(instants.into_iter().enumerate().map(ask).collect::<Vec<_>>())
+        });
+        let Some(commands) = commands else { return Ok(Answer::Refused(Refused::UnknownJob)) };
+        let mut ticks = vec![];
+        for (_, reply) in self.propose_each(commands).await {
+            match reply {
+                Ok(Reply::Asked { tick, .. }) => ticks.push(tick),
+                // Those that were added run; what the others are told of says so.
+                Ok(Reply::Rejected(why)) if ticks.is_empty() => {
+                    return Ok(Answer::Refused(Refused::Rejected(why)));
+                }
+                Ok(_) => break,
+                Err(error) if ticks.is_empty() => return answer_to(Err(error)),
+                Err(error) => {
+                    tracing::warn!(%error, job = %name, "a backfill was cut short");
+                    return Ok(Answer::Unknown);
+                }
+            }
+        }
+        Ok(Answer::Asked { ticks })
+    }
+
+    /// What a job's schedule names from `from` to `to`.
+    fn instants(
+        &self,
+        name: &JobName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Timestamp>, Refused> {
+        let before = Timestamp::from_unix_ms(from.unix_ms().saturating_sub(1));
+        let instants = self.state.read_local(|state| {
+            let schedule = &state.job(name)?.spec().schedule;
+            let after = |at: &Timestamp| schedule.next_after(*at);
+            let all = std::iter::successors(after(&before), after);
+            Some(all.take_while(|at| *at <= to).take(BACKFILL_MAX + 1).collect::<Vec<_>>())
+        });
+        match instants {
+            None => Err(Refused::UnknownJob),
+            Some(instants) if instants.is_empty() => Err(Refused::NoTicks),
+            Some(instants) if instants.len() > BACKFILL_MAX => {
+                Err(Refused::TooManyTicks { max: BACKFILL_MAX })
+            }
+            Some(instants) => Ok(instants),
+        }
+    }
+}
+
+/// Of a job that is not there, which is checked first and refused again where it is applied.
+const NOWHERE: Seen = Seen { generation: 0, cursor: Timestamp::from_unix_ms(0) };
+
+/// What somebody is told whose command alone was the change.
+fn answer_to(reply: Result<Reply, ProposeError>) -> Result<Answer, Lost> {
+    match reply {
+        Ok(Reply::Defined { generation, changed }) => Ok(Answer::Done { generation, changed }),
+        // It came about meanwhile, so this is a change now.
+        Ok(Reply::Rejected(Rejection::StaleGeneration { .. } | Rejection::CursorMoved { .. })) => {
+            Ok(Answer::NotNow)
+        }
+        Ok(Reply::Rejected(why)) => Ok(Answer::Refused(Refused::Rejected(why))),
+        Ok(_) => Ok(Answer::Unknown),
+        Err(error) if error.outcome() == Outcome::NotApplied => Ok(Answer::NotNow),
+        Err(_) => Ok(Answer::Unknown),
+    }
+}

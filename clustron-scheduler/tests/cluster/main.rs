@@ -1,0 +1,8 @@
+//! The scheduler on running clusters.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod changing;
+mod policies;
+mod running;
+mod world;
