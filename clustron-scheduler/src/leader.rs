@@ -1,6 +1,7 @@
 //! The scheduler's work on the leader: claims what is due, sends the orders, moves what is stuck.
 
 mod changes;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,10 +14,13 @@ use clustron_core::{
     Replicated, Timestamp,
 };
 use futures::FutureExt;
+use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::ask::{Asked, Desk};
+use crate::clock_guard::ClockGuard;
 use crate::job::JobName;
 use crate::message::{Command, Reply, Run, RunReply};
 use crate::metrics::SchedulerMetrics;
@@ -59,6 +63,9 @@ pub(crate) struct Leader {
     cluster: ClusterHandle,
     state: Replicated<SchedulerState>,
     clock: Arc<dyn Clock>,
+    /// Whether the clock is to be believed, and since when it is looked at.
+    guard: ClockGuard,
+    began: Instant,
     leadership: Leadership,
     planner: Planner,
     workers: Workers,
@@ -99,6 +106,8 @@ impl Leader {
                     let (orders, orders_rx) = mpsc::unbounded_channel();
                     let leader = Self {
                         clock: cluster.clock(),
+                        guard: ClockGuard::default(),
+                        began: Instant::now(),
                         planner: Planner::default(),
                         workers: Workers::new(running_max),
                         cluster: cluster.clone(),
@@ -138,7 +147,9 @@ impl Leader {
             // The plan begins from a state that holds all that was committed before. What commits
             // later of what this leader gave up waiting for, `note_open` and the compare-and-set
             // of each command take care of.
-            if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err() {
+            if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err()
+                || self.check_clock().await.is_err()
+            {
                 return Lost;
             }
             self.planner = self.state.read_local(Planner::new);
@@ -186,6 +197,7 @@ impl Leader {
         let mut changes = self.state.applied();
         let mut status = self.cluster.watch();
         let mut readmit = FuturesUnordered::new();
+        let mut asking = None;
         loop {
             changes.mark_unchanged();
             status.mark_unchanged();
@@ -203,7 +215,10 @@ impl Leader {
             self.follow_view();
             self.state.read_local(|state| self.planner.note_open(state));
             self.order_granted();
-            let now = self.clock.now();
+            let now = self.now();
+            if asking.is_none() {
+                asking = self.ask_clocks();
+            }
             let commands = self.state.read_local(|state| {
                 let mut commands = self.planner.due(state, now, &mut self.workers);
                 commands.extend(self.planner.repairs(state, &mut self.workers, now));
@@ -225,6 +240,12 @@ impl Leader {
                 }
                 Some(news) = news.recv() => readmit.extend(self.take_news(news)),
                 Some((job, worker)) = readmit.next() => self.workers.readmit(&job, worker),
+                clocks = OptionFuture::from(asking.as_mut()), if asking.is_some() => {
+                    asking = None;
+                    if let Some(clocks) = clocks {
+                        self.learn_clocks(&clocks);
+                    }
+                }
                 Ok(()) = changes.changed() => {}
                 Ok(()) = status.changed() => {}
                 () = tokio::time::sleep(self.until_due(now)) => {}

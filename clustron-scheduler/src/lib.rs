@@ -53,14 +53,16 @@
 //! * A tick is a whole millisecond. Cron expressions name seconds, until the end of 2100.
 //! * When the clocks of a time zone change is known as of the build ([`Zone::tables`]). Of several
 //!   builds in one cluster the leader's counts.
-//! * The leader believes its clock: one that jumps ahead makes due, and takes, the ticks that it
-//!   jumps over. Keep clocks disciplined.
+//! * The leader goes by its clock. Where that is more than two seconds from the median of the
+//!   voters' clocks it goes by the median, and says so; one that leaps is not believed before the
+//!   voters have been asked. Two voters cannot tell which of them is wrong, unless one leaps.
 //! * A run has no time limit unless the job has one. A job that leaves the code stays in the
 //!   cluster's table until it is deleted; its due ticks wait for a node that has its handler.
 //! * A job runs on the runtime of the node's heartbeats: work that blocks belongs in
 //!   `spawn_blocking`.
 
 mod ask;
+mod clock_guard;
 mod context;
 mod cron;
 mod error;
@@ -88,6 +90,7 @@ mod workers;
 mod simulation;
 
 pub use ask::{Answer, Ask, BACKFILL_MAX, ChangeError, Expected, Refused};
+pub use clock_guard::{AskClock, CLOCK_APART_MS_MAX};
 pub use context::{JobContext, KeepError};
 pub use cron::{CRON_BYTES_MAX, CronExpr};
 pub use error::{DefineError, QueryError};

@@ -1,6 +1,7 @@
 //! The scheduler's counters on one node. Exported names begin with `clustron_scheduler_`.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -15,6 +16,8 @@ pub(crate) struct SchedulerMetrics {
     pub(crate) reassignments: Counter,
     /// As leader: orders that could not be delivered.
     pub(crate) orders_undelivered: Counter,
+    /// As leader: how far its clock is ahead of the voters' median, where it does not go by it.
+    pub(crate) clock_apart_ms: Gauge,
     /// As worker: attempts that ended well.
     pub(crate) runs_ran: Counter,
     /// As worker: attempts that failed.
@@ -34,6 +37,7 @@ impl Default for SchedulerMetrics {
             claims: Counter::default(),
             reassignments: Counter::default(),
             orders_undelivered: Counter::default(),
+            clock_apart_ms: Gauge::default(),
             runs_ran: Counter::default(),
             runs_failed: Counter::default(),
             runs_cancelled: Counter::default(),
@@ -71,6 +75,12 @@ impl SchedulerMetrics {
             "runs_superseded",
             "Results of this node that came after a newer attempt was granted",
             &self.runs_superseded,
+        );
+        registry.register(
+            "clock_apart_ms",
+            "How far this node's clock is ahead of the voters' median, where it leads and does not go \
+             by its clock for that reason",
+            self.clock_apart_ms.clone(),
         );
         registry.register(
             "lag_seconds",

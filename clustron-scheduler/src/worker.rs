@@ -12,6 +12,7 @@ use clustron_core::{
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock_guard::AskClock;
 use crate::context::JobContext;
 use crate::firing::{ERROR_BYTES_MAX, bounded};
 use crate::job::JobName;
@@ -88,6 +89,8 @@ impl Worker {
         cluster.spawn("scheduler: stop what should not run", worker.clone().keep_told());
         let looked_at = worker.clone();
         cluster.on_request(move |_from, run: Run| std::future::ready(worker.clone().accept(run)));
+        let clock = cluster.clock();
+        cluster.on_request(move |_from, _: AskClock| std::future::ready(clock.now()));
         cluster.on_request(move |_from, look: Look| std::future::ready(looked_at.look(&look.job)));
     }
 

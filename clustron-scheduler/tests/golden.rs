@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
 use clustron_scheduler::{
-    Answer, Ask, Command, DstGap, DstOverlap, Exclusion, Expected, JobName, JobSpec, Look, Misfire,
-    MissReason, Outcome, Overlap, Refused, Rejection, Reply, Retries, Run, RunReply, RunResult,
-    Running, Schedule, SchedulerState, Seen, SkipReason, Start, TickId,
+    Answer, Ask, AskClock, Command, DstGap, DstOverlap, Exclusion, Expected, JobName, JobSpec,
+    Look, Misfire, MissReason, Outcome, Overlap, Refused, Rejection, Reply, Retries, Run, RunReply,
+    RunResult, Running, Schedule, SchedulerState, Seen, SkipReason, Start, TickId,
 };
 use clustron_testkit::golden::Golden;
 
@@ -235,6 +235,8 @@ fn asks(table: &mut Golden) {
     ] {
         table.add(&format!("answer {name}"), &answer);
     }
+    table.add_bytes("ask clock", &AskClock, &clustron_core::codec::encode(&AskClock).unwrap());
+    table.add("clock", &at(1000));
     table.add("look", &Look { job: job() });
     let running = Running {
         tick: asked(),

@@ -40,7 +40,7 @@ impl Leader {
                 }
                 new.push(asked);
             }
-            let at = self.clock.now();
+            let at = self.now();
             let (asks, answers): (Vec<Ask>, Vec<_>) = new.into_iter().unzip();
             let specs = asks.into_iter().filter_map(|ask| match ask {
                 Ask::Put { spec, .. } => Some(spec),
@@ -110,7 +110,7 @@ impl Leader {
                 self.change(&job, there, resume).await
             }
             Ask::Trigger { .. } => {
-                let now = self.clock.now();
+                let now = self.now();
                 return self.add_ticks(&job, vec![now]).await;
             }
             Ask::Backfill { from, to, .. } => {
@@ -147,7 +147,7 @@ impl Leader {
         command: impl Fn(Timestamp, Option<Seen>) -> Command,
     ) -> Result<Result<Reply, Refused>, Lost> {
         loop {
-            let at = self.clock.now();
+            let at = self.now();
             let seen = loop {
                 if let Err(why) = self.state.read_local(|state| check(state.job(name))) {
                     return Ok(Err(why));
@@ -181,7 +181,7 @@ impl Leader {
         name: &JobName,
         instants: Vec<Timestamp>,
     ) -> Result<Answer, Lost> {
-        let at = self.clock.now();
+        let at = self.now();
         self.follow_view();
         let workers = &mut self.workers;
         let commands = self.state.read_local(|state| {

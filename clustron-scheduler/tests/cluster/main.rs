@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod changing;
+mod clocks;
 mod policies;
 mod running;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clustron_core::{Cluster, Config, MemoryNetwork};
+use clustron_core::{Cluster, ClusterBuilder, Config, MemoryNetwork};
 use clustron_scheduler::{
     JobName, JobSpec, JobStatus, Overlap, Schedule, Scheduler, SchedulerHandle,
 };
@@ -56,7 +56,18 @@ pub(crate) async fn three(
     config: &Config,
     scheduler: impl Fn() -> Scheduler,
 ) -> Vec<(Cluster, SchedulerHandle)> {
-    let starts = HOSTS.map(|host| {
+    three_with(network, config, scheduler, |_, builder| builder).await
+}
+
+/// The same, whose builders are changed, each by its place.
+pub(crate) async fn three_with(
+    network: &MemoryNetwork,
+    config: &Config,
+    scheduler: impl Fn() -> Scheduler,
+    change: impl Fn(usize, ClusterBuilder) -> ClusterBuilder,
+) -> Vec<(Cluster, SchedulerHandle)> {
+    let starts = [0, 1, 2].map(|at| {
+        let host = HOSTS[at];
         let config = Config {
             name: Some(host.to_owned()),
             listen: format!("{host}:1"),
@@ -64,7 +75,8 @@ pub(crate) async fn three(
             ..config.clone()
         };
         let transport = network.host(host);
-        let mut builder = Cluster::builder("three").config(config).transport(transport);
+        let builder = Cluster::builder("three").config(config).transport(transport);
+        let mut builder = change(at, builder);
         let handle = builder.install(scheduler());
         async move { (builder.start().await.unwrap(), handle) }
     });

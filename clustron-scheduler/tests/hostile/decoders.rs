@@ -4,14 +4,16 @@
 use clustron_core::simulation::{Decoder, pieces};
 use clustron_core::{Epoch, FencingToken, Timestamp, codec};
 use clustron_scheduler::{
-    Ask, Command, CronExpr, JobName, Look, Placement, Reply, Run, Schedule, SchedulerState,
+    Ask, AskClock, Command, CronExpr, JobName, Look, Placement, Reply, Run, Schedule,
+    SchedulerState,
 };
 
 /// All of them.
-pub(crate) const DECODERS: [Decoder; 11] = [
+pub(crate) const DECODERS: [Decoder; 12] = [
     Decoder::request::<Run>(),
     Decoder::request::<Ask>(),
     Decoder::request::<Look>(),
+    Decoder::request::<AskClock>(),
     Decoder::new("a command", |bytes| drop(codec::decode::<Command>(bytes))),
     Decoder::new("a reply", |bytes| drop(codec::decode::<Reply>(bytes))),
     Decoder::new("a state", |bytes| drop(codec::decode::<SchedulerState>(bytes))),

@@ -1,20 +1,15 @@
 //! Three nodes, a killed leader, and the verdict.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clustron_core::{Activation, Clock, Cluster, NodeId, Role, SystemClock, Timestamp};
-use clustron_scheduler::{Firing, JobName, Scheduler, SchedulerHandle};
-use clustron_testkit::{Process, free_addrs};
+use clustron_core::{Activation, Clock, Cluster, NodeId, SystemClock, Timestamp};
+use clustron_scheduler::{Firing, JobName, SchedulerHandle};
 
 use super::jobs;
+use super::trio::{PATIENCE, Trio, Watcher};
 use super::verdict::Verdict;
-
-/// How long anything that should happen soon may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The most runs of one job that may end between two looks and still all be shown.
 const NEWS_MAX: usize = 1000;
@@ -25,40 +20,20 @@ const NEWS_MAX: usize = 1000;
 /// It could not be run to its end.
 pub async fn run(length: Duration, kill_after: Duration) -> anyhow::Result<bool> {
     let folder = tempfile::tempdir().context("no folder for the ledger")?;
-    let path = folder.path().join("ledger.jsonl");
-    let seeds: Vec<String> = free_addrs(3)?.iter().map(ToString::to_string).collect();
-    let mut nodes = Vec::new();
-    let result = with_nodes(&mut nodes, &path, &seeds, length, kill_after).await;
+    let mut trio = Trio::start(&folder.path().join("ledger.jsonl"))?;
+    let result = with_nodes(&mut trio, length, kill_after).await;
     if result.is_err() {
-        for node in &nodes {
-            let lines = node.lines();
-            println!("node {} said last:", node.name());
-            lines.iter().rev().take(10).rev().for_each(|line| println!("    {line}"));
-        }
+        trio.show_last_lines();
     }
     result
 }
 
 async fn with_nodes(
-    nodes: &mut Vec<Process>,
-    path: &Path,
-    seeds: &[String],
+    trio: &mut Trio,
     length: Duration,
     kill_after: Duration,
 ) -> anyhow::Result<bool> {
-    for (name, addr) in ["a", "b", "c"].into_iter().zip(seeds) {
-        nodes.push(start(name, addr, seeds, path)?);
-        println!("node {name} is process {} at {addr}", nodes[nodes.len() - 1].pid());
-    }
-
-    // The fourth node only looks on: what its copy of the log says, any node's does.
-    let mut builder = Cluster::builder("scheduler-sample")
-        .name("watcher")
-        .roles([Role::Client])
-        .seeds(seeds.iter());
-    let scheduler = builder.install(Scheduler::new());
-    let started = tokio::time::timeout(PATIENCE, builder.start()).await;
-    let cluster = started.context("no cluster came about")??;
+    let Watcher { cluster, scheduler } = trio.watch().await?;
     let mut show = Show::new(&cluster, scheduler.clone())?;
     let leader = cluster.wait_for_leader(PATIENCE).await.context("no leader was elected")?;
     println!("{} leads in epoch {}", leader.name, leader.epoch);
@@ -68,10 +43,9 @@ async fn with_nodes(
     if kill_after < length {
         show.until(began + kill_after).await;
         let leader = cluster.leader().context("there is no leader to kill")?;
-        let victim = nodes.iter_mut().find(|node| node.name() == leader.name.as_str());
-        let victim = victim.context("the leader is none of the three")?;
+        let victim = trio.place_of(&leader)?;
         let killed_at = Instant::now();
-        victim.kill()?;
+        trio.nodes[victim].kill()?;
         println!("killed {} (SIGKILL), the leader of epoch {}", leader.name, leader.epoch);
         let next = show.until_leader_after(&leader).await?;
         without_leader = killed_at.elapsed();
@@ -80,25 +54,12 @@ async fn with_nodes(
     }
     show.until(began + length).await;
 
-    let judging = Verdict::of(&scheduler, path, SystemClock.now(), PATIENCE);
+    let judging = Verdict::of(&scheduler, &trio.ledger, SystemClock.now(), PATIENCE);
     let verdict = Verdict { without_leader, ..show.while_waiting(judging).await? };
     cluster.shutdown(PATIENCE).await?;
-    for node in nodes {
-        if node.is_running() {
-            node.kill()?;
-        }
-    }
+    trio.kill_all()?;
     println!("{verdict}");
     Ok(verdict.is_clean())
-}
-
-fn start(name: &str, addr: &str, seeds: &[String], ledger: &Path) -> anyhow::Result<Process> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args(["node", "--end-with-stdin", "--name", name, "--listen", addr])
-        .args(["--seeds", &seeds.join(","), "--ledger"])
-        .arg(ledger);
-    Process::spawn(&mut command, name).with_context(|| format!("cannot start node {name}"))
 }
 
 /// Prints every run once, in the order in which they were recorded.
