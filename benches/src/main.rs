@@ -21,6 +21,7 @@ mod proposals;
 mod quiet;
 mod registers;
 mod said;
+mod scheduler;
 mod starts;
 mod watcher;
 
@@ -59,6 +60,8 @@ enum Command {
     Proposals(proposals::Arguments),
     /// Whether a cluster without faults stays as it is, also on a busy machine.
     Quiet(quiet::Arguments),
+    /// How many jobs and claims the scheduler carries, in how much memory, and how late it is.
+    Scheduler(scheduler::Arguments),
     /// Three nodes started at once: how long until they have one leader.
     Starts(starts::Arguments),
     /// Run one node, for the other commands.
@@ -100,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Join(arguments) => with_runtime(join::run(&arguments)),
         Command::Proposals(arguments) => with_runtime(proposals::run(&arguments)),
         Command::Quiet(arguments) => with_runtime(quiet::run(&arguments)),
+        Command::Scheduler(arguments) => with_runtime(scheduler::run(&arguments)),
         Command::Starts(arguments) => starts::run(&arguments),
         Command::Messages(arguments) => with_runtime(messages::run(&arguments)),
         Command::Answer(arguments) => with_runtime(messages::answer_until_stdin_ends(arguments)),

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::counter::CounterModule;
 use crate::registers::{self, RegistersModule};
 use crate::said::{LOST, Leading, SUSPECTS, Sees, unix_us};
+use crate::scheduler;
 
 /// The name of every measured cluster.
 pub(crate) const CLUSTER: &str = "clustron-bench";
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Replicate registers, and have callers change them when asked to.
     #[arg(long)]
     pub(crate) registers: bool,
+    /// Install the scheduler with code for jobs that are put.
+    #[arg(long)]
+    pub(crate) work: bool,
     /// Take a snapshot after so many entries of the log.
     #[arg(long)]
     pub(crate) snapshot_entries: Option<u64>,
@@ -72,6 +76,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let work = |_job| async { Ok::<(), String>(()) };
         builder.install(Scheduler::new().every("second", Duration::from_secs(1), work)?);
     }
+    let scheduler = if arguments.work { Some(scheduler::install(&mut builder)?) } else { None };
     if arguments.counter {
         builder.install(CounterModule);
     }
@@ -92,6 +97,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         ask.notify_one();
         std::future::ready(())
     });
+    if let Some(scheduler) = scheduler {
+        scheduler::serve(&cluster, scheduler);
+    }
     if let Some(registers) = registers {
         registers::serve(&cluster, registers);
     }
