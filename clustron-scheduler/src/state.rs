@@ -12,7 +12,7 @@ use crate::message::{Command, Rejection, Reply, Seen};
 use crate::tick::TickId;
 
 /// The most jobs that may be defined.
-pub const JOBS_MAX: usize = 1_000_000;
+pub const JOBS_MAX: usize = 2_000_000;
 
 /// How much all histories together may take in a snapshot, in bytes: half of what one decoded
 /// value may. The job that grows beyond it forgets its oldest closed ticks early.
