@@ -7,6 +7,8 @@ mod calendar;
 mod field;
 mod numbers;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -54,8 +56,15 @@ pub const CRON_BYTES_MAX: usize = 256;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CronExpr {
-    text: String,
-    calendar: Arc<Calendar>,
+    /// All that is kept, since there may be a million of them.
+    text: Box<str>,
+}
+
+/// How many calendars a thread remembers: those of the jobs that are due often.
+const CALENDARS_MAX: usize = 4_096;
+
+thread_local! {
+    static CALENDARS: RefCell<HashMap<Box<str>, Arc<Calendar>>> = RefCell::default();
 }
 
 impl CronExpr {
@@ -65,10 +74,12 @@ impl CronExpr {
     /// Names the field, the place, the value and what is allowed.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
         // The macros name no number, so the job's name does not matter here.
-        Self::parse_for(text, "")
+        let (text, _) = Self::read(text)?;
+        Ok(Self { text: text.into() })
     }
 
-    fn parse_for(text: &str, job: &str) -> Result<Self, ScheduleError> {
+    /// Its text with single blanks, and what it names.
+    fn read(text: &str) -> Result<(String, Calendar), ScheduleError> {
         let text = text.trim();
         if text.len() > CRON_BYTES_MAX {
             return Err(ScheduleError::TooLong { bytes: text.len(), max: CRON_BYTES_MAX });
@@ -76,7 +87,7 @@ impl CronExpr {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let fields = Fields::of(&text)?;
         let read = |field: &Field, part: Part<'_>| {
-            field.read(part, job).map_err(|problem| ScheduleError::Field {
+            field.read(part, "").map_err(|problem| ScheduleError::Field {
                 at: problem.at,
                 expr: text.clone(),
                 field: field.name,
@@ -98,7 +109,7 @@ impl CronExpr {
             read(&MONTH, month)?,
             read(&YEAR, year)?,
         );
-        Ok(Self { calendar: calendar.into(), text })
+        Ok((text, calendar))
     }
 
     /// The expression in which each `~` is replaced by the number that a job of this name has, so
@@ -130,18 +141,31 @@ impl CronExpr {
     /// [`crate::Schedule`] has zones.
     pub fn next_after(&self, t: Timestamp) -> Option<Timestamp> {
         // Rounded down: a second that has already begun is not after `t`.
-        let next = self.calendar.next(t.unix_ms().div_euclid(1_000))?;
+        let next = self.calendar().next(t.unix_ms().div_euclid(1_000))?;
         Some(Timestamp::from_unix_ms(next * 1_000))
     }
 
     /// The civil seconds that it names.
-    pub(crate) fn calendar(&self) -> &Calendar {
-        &self.calendar
+    pub(crate) fn calendar(&self) -> Arc<Calendar> {
+        CALENDARS.with_borrow_mut(|known| {
+            if let Some(calendar) = known.get(&self.text) {
+                return calendar.clone();
+            }
+            let Ok((_, calendar)) = Self::read(&self.text) else {
+                unreachable!("{:?} was read before", self.text)
+            };
+            if known.len() >= CALENDARS_MAX {
+                known.clear();
+            }
+            let calendar = Arc::new(calendar);
+            known.insert(self.text.clone(), calendar.clone());
+            calendar
+        })
     }
 
     /// The civil seconds that lie in what it names: if it gives no seconds, whole minutes.
     pub(crate) fn covered(&self) -> Calendar {
-        let mut calendar = Calendar::clone(&self.calendar);
+        let mut calendar = Calendar::clone(&self.calendar());
         if Fields::of(&self.text).is_ok_and(|fields| fields.count == 5) {
             calendar.seconds = Numbers::all(0, 59);
         }
@@ -187,7 +211,7 @@ impl TryFrom<String> for CronExpr {
 
 impl From<CronExpr> for String {
     fn from(expr: CronExpr) -> Self {
-        expr.text
+        expr.text.into()
     }
 }
 

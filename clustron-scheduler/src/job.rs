@@ -1,12 +1,14 @@
 //! What a job is: its name, when it is due, and what happens when a tick is late or overlaps.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clustron_core::codec::{self, CodecError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::placement::Placement;
 use crate::policy::{BACKOFF_MS_MAX, RETRIES_MAX, Retries};
@@ -162,6 +164,9 @@ pub struct JobSpec {
     /// How many finished ticks are kept, 1 to 10000. Default: 100. Fewer if all jobs' histories
     /// together exceed [`crate::HISTORY_BYTES_MAX`]. The counters never forget.
     pub history: u32,
+    /// Whose code runs it, if not that of its own name.
+    #[serde(deserialize_with = "shared")]
+    pub(crate) handler: Option<JobName>,
     /// What else differs from the defaults. Most jobs have nothing here, and there may be a
     /// million.
     pub(crate) more: Option<Box<More>>,
@@ -170,7 +175,6 @@ pub struct JobSpec {
 /// What a job may have besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct More {
-    handler: Option<JobName>,
     payload: Bytes,
     retries: Retries,
     timeout_ms: Option<u64>,
@@ -181,7 +185,6 @@ pub(crate) struct More {
 }
 
 static PLAIN: More = More {
-    handler: None,
     payload: Bytes::new(),
     retries: Retries { max: 0, backoff_ms: 0, backoff_ms_max: 0 },
     timeout_ms: None,
@@ -202,6 +205,7 @@ impl JobSpec {
             misfire: Misfire::default(),
             grace_ms: 1_000,
             history: 100,
+            handler: None,
             more: None,
         }
     }
@@ -237,8 +241,9 @@ impl JobSpec {
     /// Has the job run by the handler of this name, instead of that of its own. So one piece of
     /// code serves many jobs, each with a payload of its own.
     #[must_use]
-    pub fn handled_by(self, handler: JobName) -> Self {
-        self.with(|more| more.handler = Some(handler))
+    pub fn handled_by(mut self, handler: JobName) -> Self {
+        self.handler = Some(handler);
+        self
     }
 
     /// Sets what each attempt is given: see [`JobContext::payload`](crate::JobContext::payload).
@@ -293,7 +298,7 @@ impl JobSpec {
 
     /// The name of the handler that runs it.
     pub fn handler(&self) -> &JobName {
-        self.more().handler.as_ref().unwrap_or(&self.name)
+        self.handler.as_ref().unwrap_or(&self.name)
     }
 
     /// What each attempt is given, encoded.
@@ -337,7 +342,7 @@ impl JobSpec {
         // Numbers, and the schedule's usual text.
         const FIXED: usize = 128;
         let more = self.more();
-        let handler = more.handler.as_ref().map_or(0, |handler| handler.as_str().len());
+        let handler = self.handler.as_ref().map_or(0, |handler| handler.as_str().len());
         let placement = more.placement.as_ref().map_or(0, |placement| placement.as_str().len());
         let schedule = self.schedule.text_bytes();
         let texts = self.name.as_str().len() + handler + placement + schedule;
@@ -381,6 +386,27 @@ impl JobSpec {
         }
         Ok(())
     }
+}
+
+/// How many names of handlers a thread remembers.
+const HANDLERS_MAX: usize = 1_024;
+
+thread_local! {
+    static HANDLERS: RefCell<BTreeSet<JobName>> = RefCell::default();
+}
+
+/// Decodes the name of a handler. Many jobs have the same, and share it.
+fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobName>, D::Error> {
+    let Some(name) = Option::<JobName>::deserialize(from)? else { return Ok(None) };
+    Ok(Some(HANDLERS.with_borrow_mut(|known| {
+        if let Some(known) = known.get(&name) {
+            return known.clone();
+        }
+        if known.len() < HANDLERS_MAX {
+            known.insert(name.clone());
+        }
+        name
+    })))
 }
 
 fn in_range(what: &'static str, value: u64, min: u64, max: u64) -> Result<(), JobError> {

@@ -24,6 +24,13 @@ pub struct Job {
     since: Timestamp,
     /// Every tick up to here is claimed or missed, and none after it. It never falls.
     cursor: Timestamp,
+    /// Nothing as long as nothing has happened, which is most of a job's life if there are many.
+    active: Option<Box<Active>>,
+}
+
+/// What has happened of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Active {
     /// How many ticks were opened under this schedule: those that count for how often it is to run.
     runs: u64,
     open: BTreeMap<TickId, Firing>,
@@ -38,6 +45,28 @@ pub struct Job {
     /// What an attempt left for the next one.
     kept: Option<Bytes>,
 }
+
+static NOTHING: Active = Active {
+    runs: 0,
+    open: BTreeMap::new(),
+    history: VecDeque::new(),
+    history_bytes: 0,
+    counters: Counters {
+        claimed: 0,
+        asked: 0,
+        ran: 0,
+        failed: 0,
+        cancelled: 0,
+        skipped: 0,
+        missed: 0,
+        open: 0,
+        attempts: 0,
+        late_results: 0,
+    },
+    failures_in_a_row: 0,
+    paused: None,
+    kept: None,
+};
 
 /// That a job is paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,33 +106,28 @@ pub struct Counters {
 
 impl Job {
     pub(crate) fn new(spec: JobSpec, generation: u64, cursor: Timestamp) -> Self {
-        Self {
-            spec,
-            generation,
-            since: cursor,
-            cursor,
-            runs: 0,
-            open: BTreeMap::new(),
-            history: VecDeque::new(),
-            history_bytes: 0,
-            counters: Counters::default(),
-            failures_in_a_row: 0,
-            paused: None,
-            kept: None,
-        }
+        Self { spec, generation, since: cursor, cursor, active: None }
     }
 
     /// Forgets the oldest closed ticks until `bytes` are free or one is left.
     pub(crate) fn shed_history(&mut self, bytes: u64) {
-        let enough = self.history_bytes.saturating_sub(bytes);
-        while self.history_bytes > enough && self.history.len() > 1 {
+        let enough = self.active().history_bytes.saturating_sub(bytes);
+        while self.active().history_bytes > enough && self.active().history.len() > 1 {
             self.forget_oldest();
         }
     }
 
+    fn active(&self) -> &Active {
+        self.active.as_deref().unwrap_or(&NOTHING)
+    }
+
+    fn active_mut(&mut self) -> &mut Active {
+        self.active.get_or_insert_default()
+    }
+
     /// How much of a snapshot the history may take, in bytes.
     pub(crate) fn history_bytes(&self) -> u64 {
-        self.history_bytes
+        self.active().history_bytes
     }
 
     /// What the job is.
@@ -128,12 +152,12 @@ impl Job {
 
     /// Counts over the job's whole life.
     pub fn counters(&self) -> Counters {
-        self.counters
+        self.active().counters
     }
 
     /// Whether the job is paused, and why.
     pub fn paused(&self) -> Option<&Paused> {
-        self.paused.as_deref()
+        self.active().paused.as_deref()
     }
 
     /// The next tick to claim; `None` if the schedule has ended, the job is paused or has run as
@@ -144,7 +168,7 @@ impl Job {
     pub fn next_tick(&self) -> Option<Timestamp> {
         match self.runs_left() {
             Some(0) => None,
-            _ if self.paused.is_some() => None,
+            _ if self.active().paused.is_some() => None,
             _ => self.spec.schedule.next_after(self.cursor),
         }
     }
@@ -157,7 +181,7 @@ impl Job {
     /// How often the job still runs under this schedule; `None` if it has no limit. Ticks that were
     /// missed or skipped do not count.
     pub fn runs_left(&self) -> Option<u64> {
-        self.spec.schedule.times_max().map(|times| times.saturating_sub(self.runs))
+        self.spec.schedule.times_max().map(|times| times.saturating_sub(self.active().runs))
     }
 
     /// How far the job is.
@@ -167,44 +191,44 @@ impl Job {
 
     /// The ticks that wait or run, in the order of their instants.
     pub fn open(&self) -> impl DoubleEndedIterator<Item = &Firing> + ExactSizeIterator {
-        self.open.values()
+        self.active().open.values()
     }
 
     /// The closed ticks that are kept, the one closed last first.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = &Firing> + ExactSizeIterator {
-        self.history.iter().rev()
+        self.active().history.iter().rev()
     }
 
     /// Whether the tick was claimed and has no outcome yet.
     pub fn is_open(&self, tick: impl Into<TickId>) -> bool {
-        self.open.contains_key(&tick.into())
+        self.active().open.contains_key(&tick.into())
     }
 
     /// The record of one tick, open or closed and kept. A missed range is found by its first.
     pub fn firing(&self, tick: impl Into<TickId>) -> Option<&Firing> {
         let tick = tick.into();
-        let closed = || self.history.iter().rev().find(|firing| firing.id() == tick);
-        self.open.get(&tick).or_else(closed)
+        let closed = || self.active().history.iter().rev().find(|firing| firing.id() == tick);
+        self.active().open.get(&tick).or_else(closed)
     }
 
     /// The waiting ticks that may start now, given a worker. Of a paused job only those that
     /// somebody asked for.
     pub fn startable(&self) -> impl Iterator<Item = &Firing> {
-        let running = self.open.values().filter(|firing| firing.is_running()).count();
+        let running = self.active().open.values().filter(|firing| firing.is_running()).count();
         let room = self.spec.overlap.at_once().saturating_sub(running);
         let may = |firing: &&Firing| {
-            firing.is_waiting() && (self.paused.is_none() || firing.asked.is_some())
+            firing.is_waiting() && (self.active().paused.is_none() || firing.asked.is_some())
         };
         // A tick between two attempts keeps its turn.
-        let again = self.open.values().filter(|firing| firing.is_retrying());
-        let new = self.open.values().filter(|firing| !firing.is_retrying());
+        let again = self.active().open.values().filter(|firing| firing.is_retrying());
+        let new = self.active().open.values().filter(|firing| !firing.is_retrying());
         again.chain(new).filter(may).take(room)
     }
 
     /// The order to run a tick's newest attempt, and for whom; `None` if it does not run.
     pub fn run(&self, tick: impl Into<TickId>) -> Option<(NodeId, Run)> {
         let tick = tick.into();
-        let firing = self.open.get(&tick)?;
+        let firing = self.active().open.get(&tick)?;
         let (worker, token) = (firing.worker?, firing.token?);
         let run = Run {
             job: self.spec.name.clone(),
@@ -216,31 +240,31 @@ impl Job {
             epoch: firing.epoch,
             timeout_ms: self.spec.time_limit().map(|limit| limit.as_millis() as u64),
             payload: self.spec.payload_bytes().clone(),
-            kept: self.kept.clone(),
+            kept: self.active().kept.clone(),
         };
         Some((worker, run))
     }
 
     /// Who runs the tick now.
     pub(crate) fn runs_on(&self, tick: TickId) -> Option<NodeId> {
-        self.open.get(&tick)?.worker
+        self.active().open.get(&tick)?.worker
     }
 
     /// How much it takes in a snapshot without its ticks, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.spec.bytes() + self.kept.as_ref().map_or(0, Bytes::len) as u64
+        self.spec.bytes() + self.active().kept.as_ref().map_or(0, Bytes::len) as u64
     }
 
     /// How many of its attempts a node runs.
     pub(crate) fn running_on(&self, node: NodeId) -> usize {
-        self.open.values().filter(|firing| firing.worker == Some(node)).count()
+        self.active().open.values().filter(|firing| firing.worker == Some(node)).count()
     }
 
     /// Whether it has nothing more to do and is not to be kept.
     pub(crate) fn is_over(&self) -> bool {
         self.spec.is_ephemeral()
-            && self.paused.is_none()
-            && self.open.is_empty()
+            && self.active().paused.is_none()
+            && self.active().open.is_empty()
             && self.next_tick().is_none()
     }
 }

@@ -28,7 +28,8 @@ pub const JOB_BYTES_MAX: u64 = 512 << 20;
 /// applied the same entries are equal. It never panics, whatever the command says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedulerState {
-    jobs: BTreeMap<JobName, Job>,
+    #[serde(with = "by_name")]
+    jobs: BTreeMap<JobName, Box<Job>>,
     /// How many attempts each node runs, so that placement need not look at every job.
     running: BTreeMap<NodeId, u32>,
     /// The weight of all histories.
@@ -76,17 +77,17 @@ impl SchedulerState {
 
     /// All jobs, in the order of their names.
     pub fn jobs(&self) -> impl ExactSizeIterator<Item = &Job> {
-        self.jobs.values()
+        self.jobs.values().map(Box::as_ref)
     }
 
     /// One job.
     pub fn job(&self, name: &JobName) -> Option<&Job> {
-        self.jobs.get(name)
+        self.jobs.get(name).map(Box::as_ref)
     }
 
     /// Every tick that waits or runs, with its job. Looks at every job.
     pub fn open_ticks(&self) -> impl Iterator<Item = (&Job, &Firing)> {
-        self.jobs.values().flat_map(|job| job.open().map(move |firing| (job, firing)))
+        self.jobs().flat_map(|job| job.open().map(move |firing| (job, firing)))
     }
 
     /// How many attempts each node runs; nodes that run none are absent.
@@ -123,7 +124,7 @@ impl SchedulerState {
             None if seen.is_some() => return Err(Rejection::UnknownJob),
             None => {
                 self.job_bytes = bytes;
-                self.jobs.insert(spec.name.clone(), Job::new(spec, token, at));
+                self.jobs.insert(spec.name.clone(), Box::new(Job::new(spec, token, at)));
             }
         }
         Ok(Reply::Defined { generation: token, changed: true })
@@ -187,10 +188,49 @@ impl SchedulerState {
     }
 }
 
+/// Each job travels once, with its name, which it shares with the map.
+mod by_name {
+    use std::collections::BTreeMap;
+    use std::fmt;
+
+    use serde::de::{SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    use super::{Job, JobName};
+
+    type Jobs = BTreeMap<JobName, Box<Job>>;
+
+    pub(super) fn serialize<S: Serializer>(jobs: &Jobs, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(jobs.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Jobs, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Jobs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("jobs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Jobs, A::Error> {
+                let mut jobs = Jobs::new();
+                while let Some(job) = seq.next_element::<Box<Job>>()? {
+                    jobs.insert(job.spec().name.clone(), job);
+                }
+                Ok(jobs)
+            }
+        }
+
+        from.deserialize_seq(Each)
+    }
+}
+
 #[cfg(test)]
 impl SchedulerState {
     pub(crate) fn job_mut(&mut self, name: &JobName) -> Option<&mut Job> {
-        self.jobs.get_mut(name)
+        self.jobs.get_mut(name).map(Box::as_mut)
     }
 }
 

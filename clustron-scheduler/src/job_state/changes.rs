@@ -30,8 +30,8 @@ impl Job {
             Some(seen) => self.check_seen(seen)?,
             None => return Err(Rejection::StaleGeneration { current: self.generation }),
         }
-        if spec.schedule != self.spec.schedule {
-            self.runs = 0;
+        if spec.schedule != self.spec.schedule && self.active().runs > 0 {
+            self.active_mut().runs = 0;
         }
         self.spec = spec;
         self.generation = generation;
@@ -49,8 +49,9 @@ impl Job {
     ) -> Result<Reply, Rejection> {
         self.check_seen(seen)?;
         self.pass(at);
-        let since = self.paused.as_ref().map_or(at, |paused| paused.since);
-        self.paused = Some(Box::new(Paused { since, note: bounded(note, WHY_BYTES_MAX) }));
+        let since = self.active().paused.as_ref().map_or(at, |paused| paused.since);
+        self.active_mut().paused =
+            Some(Box::new(Paused { since, note: bounded(note, WHY_BYTES_MAX) }));
         Ok(Reply::Changed)
     }
 
@@ -58,8 +59,8 @@ impl Job {
     pub(crate) fn resume(&mut self, at: Timestamp, seen: Seen) -> Result<Reply, Rejection> {
         self.check_seen(seen)?;
         self.pass(at);
-        self.paused = None;
-        self.failures_in_a_row = 0;
+        self.active_mut().paused = None;
+        self.active_mut().failures_in_a_row = 0;
         Ok(Reply::Changed)
     }
 
@@ -71,22 +72,22 @@ impl Job {
         worker: Option<NodeId>,
     ) -> Result<Reply, Rejection> {
         self.check_step(firing.generation, after, firing.scheduled)?;
-        if self.paused.is_some() {
+        if self.active().paused.is_some() {
             return Err(Rejection::Paused);
         }
         let token = firing.claim_token;
         self.cursor = firing.scheduled;
-        self.counters.claimed += 1;
+        self.active_mut().counters.claimed += 1;
         if self.spec.overlap == Overlap::CancelOther {
             self.cancel_others();
         }
         if let Some(reason) = self.skip_rule() {
-            self.counters.skipped += 1;
+            self.active_mut().counters.skipped += 1;
             firing.outcome = Some(Outcome::Skipped { reason });
             self.remember(firing);
             return Ok(Reply::Claimed { token, start: Start::Skipped { reason } });
         }
-        self.runs += 1;
+        self.active_mut().runs += 1;
         Ok(Reply::Claimed { token, start: self.admit(firing, worker) })
     }
 
@@ -96,12 +97,12 @@ impl Job {
         mut firing: Firing,
         worker: Option<NodeId>,
     ) -> Result<Reply, Rejection> {
-        if self.open.len() >= OPEN_TICKS_MAX as usize {
+        if self.active().open.len() >= OPEN_TICKS_MAX as usize {
             return Err(Rejection::TooManyOpen { open: OPEN_TICKS_MAX });
         }
         firing.asked = Some(firing.claim_token);
         firing.generation = self.generation;
-        self.counters.asked += 1;
+        self.active_mut().counters.asked += 1;
         let tick = firing.id();
         Ok(Reply::Asked { tick, start: self.admit(firing, worker) })
     }
@@ -116,7 +117,7 @@ impl Job {
         reason: MissReason,
     ) -> Result<Reply, Rejection> {
         self.check_step(firing.generation, after, firing.scheduled)?;
-        if self.paused.is_some() != (reason == MissReason::Paused) {
+        if self.active().paused.is_some() != (reason == MissReason::Paused) {
             // It was paused or resumed since the leader looked.
             return Err(Rejection::StaleGeneration { current: self.generation });
         }
@@ -127,8 +128,8 @@ impl Job {
             return Err(Rejection::BadRange);
         }
         self.cursor = until;
-        self.counters.claimed += count;
-        self.counters.missed += count;
+        self.active_mut().counters.claimed += count;
+        self.active_mut().counters.missed += count;
         firing.outcome = Some(Outcome::Missed { reason, until, count });
         self.remember(firing);
         Ok(Reply::Missed { count })
@@ -151,10 +152,10 @@ impl Job {
         if found.is_waiting() && !self.may_start(tick) {
             return Err(Rejection::NotItsTurn);
         }
-        let firing = self.open.get_mut(&tick).ok_or(Rejection::UnknownTick)?;
+        let firing = self.active_mut().open.get_mut(&tick).ok_or(Rejection::UnknownTick)?;
         firing.grant(worker, token, epoch, Some(why));
         let attempt = firing.attempts;
-        self.counters.attempts += 1;
+        self.active_mut().counters.attempts += 1;
         Ok(Reply::Assigned { token: FencingToken(token), attempt })
     }
 
@@ -176,13 +177,13 @@ impl Job {
                 return Ok(Reply::AlreadyFinished);
             }
             if kept.as_ref().is_some_and(|kept| kept.len() <= KEPT_BYTES_MAX) {
-                self.kept = kept;
+                self.active_mut().kept = kept;
             }
             return Ok(self.settle(tick, result));
         }
-        let firing = match self.open.get_mut(&tick) {
+        let firing = match self.active_mut().open.get_mut(&tick) {
             Some(firing) => Some(firing),
-            None => self.history.iter_mut().rev().find(|firing| firing.id() == tick),
+            None => self.active_mut().history.iter_mut().rev().find(|firing| firing.id() == tick),
         };
         let firing = firing.ok_or(Rejection::UnknownTick)?;
         if !firing.is_replaced(result.token) {
@@ -191,9 +192,10 @@ impl Job {
         let before = firing.weight();
         if firing.keep_late(result) {
             if firing.outcome.is_some() {
-                self.history_bytes += firing.weight() - before;
+                self.active_mut().history_bytes += firing.weight() - before;
             }
-            self.counters.late_results = self.counters.late_results.saturating_add(1);
+            self.active_mut().counters.late_results =
+                self.active().counters.late_results.saturating_add(1);
         }
         Ok(Reply::Superseded)
     }
@@ -230,7 +232,7 @@ impl Job {
         } else if next <= self.cursor {
             Err(Rejection::BadRange)
         } else if self.runs_left() == Some(0) {
-            Err(Rejection::TimesUp { times: self.runs })
+            Err(Rejection::TimesUp { times: self.active().runs })
         } else {
             Ok(())
         }
@@ -238,8 +240,8 @@ impl Job {
 
     /// Why a tick claimed now is skipped, if it is.
     fn skip_rule(&self) -> Option<SkipReason> {
-        let open = self.open.len();
-        let waiting = || self.open.values().filter(|firing| firing.is_waiting()).count();
+        let open = self.active().open.len();
+        let waiting = || self.active().open.values().filter(|firing| firing.is_waiting()).count();
         match self.spec.overlap {
             Overlap::Allow { max } if open >= max as usize => Some(SkipReason::TooManyOpen),
             Overlap::Skip if open > 0 => Some(SkipReason::Overlap),
@@ -252,23 +254,23 @@ impl Job {
 
     /// Opens a tick, and starts it if it may start now.
     fn admit(&mut self, mut firing: Firing, worker: Option<NodeId>) -> Start {
-        self.counters.open += 1;
+        self.active_mut().counters.open += 1;
         let side_by_side = matches!(self.spec.overlap, Overlap::Allow { .. });
         // What waits goes first; of a paused job only what was asked for goes at all.
-        let goes = |other: &Firing| self.paused.is_none() || other.asked.is_some();
-        let first = !self.open.values().any(|other| other.is_waiting() && goes(other));
+        let goes = |other: &Firing| self.active().paused.is_none() || other.asked.is_some();
+        let first = !self.active().open.values().any(|other| other.is_waiting() && goes(other));
         let its_turn = side_by_side || first;
-        let running = self.open.values().filter(|other| other.is_running()).count();
+        let running = self.active().open.values().filter(|other| other.is_running()).count();
         let start = match worker {
             Some(worker) if its_turn && running < self.spec.overlap.at_once() => {
-                self.counters.attempts += 1;
+                self.active_mut().counters.attempts += 1;
                 let (token, epoch) = (firing.claim_token, firing.epoch);
                 firing.grant(worker, token.0, epoch, None);
                 Start::Running { worker }
             }
             _ => Start::Waiting,
         };
-        self.open.insert(firing.id(), firing);
+        self.active_mut().open.insert(firing.id(), firing);
         start
     }
 
@@ -276,17 +278,25 @@ impl Job {
     /// asked for waits on.
     fn cancel_others(&mut self) {
         let gives_way = |firing: &Firing| firing.is_waiting() && firing.asked.is_none();
-        let waiting: Vec<TickId> =
-            self.open.values().filter(|firing| gives_way(firing)).map(Firing::id).collect();
+        let waiting: Vec<TickId> = self
+            .active()
+            .open
+            .values()
+            .filter(|firing| gives_way(firing))
+            .map(Firing::id)
+            .collect();
         for tick in waiting {
-            if let Some(mut firing) = self.open.remove(&tick) {
-                self.counters.open -= 1;
-                self.counters.skipped += 1;
+            if let Some(mut firing) = self.active_mut().open.remove(&tick) {
+                self.active_mut().counters.open -= 1;
+                self.active_mut().counters.skipped += 1;
                 firing.outcome = Some(Outcome::Skipped { reason: SkipReason::Superseded });
                 self.remember(firing);
             }
         }
-        self.open.values_mut().for_each(|firing| firing.cancelled = firing.is_running());
+        self.active_mut()
+            .open
+            .values_mut()
+            .for_each(|firing| firing.cancelled = firing.is_running());
     }
 
     fn may_start(&self, tick: TickId) -> bool {
@@ -295,7 +305,9 @@ impl Job {
 
     /// Takes the result of the newest attempt.
     fn settle(&mut self, tick: TickId, result: LateResult) -> Reply {
-        let Some(mut firing) = self.open.remove(&tick) else { return Reply::AlreadyFinished };
+        let Some(mut firing) = self.active_mut().open.remove(&tick) else {
+            return Reply::AlreadyFinished;
+        };
         let outcome = match result.result {
             RunResult::Ran => Outcome::Ran,
             RunResult::Cancelled => Outcome::Cancelled,
@@ -304,23 +316,23 @@ impl Job {
                 if !firing.cancelled && firing.failures < self.spec.retry_policy().max {
                     firing.wait_for_retry(error);
                     let failures = firing.failures;
-                    self.open.insert(tick, firing);
+                    self.active_mut().open.insert(tick, firing);
                     return Reply::WillRetry { failures };
                 }
                 firing.failures = firing.failures.saturating_add(1);
                 Outcome::Failed { error }
             }
         };
-        self.counters.open = self.counters.open.saturating_sub(1);
+        self.active_mut().counters.open = self.active().counters.open.saturating_sub(1);
         match &outcome {
             Outcome::Failed { .. } => {
-                self.counters.failed += 1;
+                self.active_mut().counters.failed += 1;
                 self.note_failure(result.finished);
             }
-            Outcome::Cancelled => self.counters.cancelled += 1,
+            Outcome::Cancelled => self.active_mut().counters.cancelled += 1,
             _ => {
-                self.counters.ran += 1;
-                self.failures_in_a_row = 0;
+                self.active_mut().counters.ran += 1;
+                self.active_mut().failures_in_a_row = 0;
             }
         }
         firing.outcome = Some(outcome);
@@ -331,28 +343,28 @@ impl Job {
     }
 
     fn note_failure(&mut self, at: Timestamp) {
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.active_mut().failures_in_a_row = self.active().failures_in_a_row.saturating_add(1);
         let most = self.spec.pauses_after();
-        if most > 0 && self.failures_in_a_row >= most && self.paused.is_none() {
-            let note = format!("{} ticks in a row have failed", self.failures_in_a_row);
-            self.paused = Some(Box::new(Paused { since: at, note }));
+        if most > 0 && self.active().failures_in_a_row >= most && self.active().paused.is_none() {
+            let note = format!("{} ticks in a row have failed", self.active().failures_in_a_row);
+            self.active_mut().paused = Some(Box::new(Paused { since: at, note }));
         }
     }
 
     fn remember(&mut self, firing: Firing) {
-        self.history_bytes += firing.weight();
-        self.history.push_back(firing);
+        self.active_mut().history_bytes += firing.weight();
+        self.active_mut().history.push_back(firing);
         self.trim_history();
     }
 
     fn trim_history(&mut self) {
-        while self.history.len() > self.spec.history as usize {
+        while self.active().history.len() > self.spec.history as usize {
             self.forget_oldest();
         }
     }
 
     pub(super) fn forget_oldest(&mut self) {
-        let weight = self.history.pop_front().map_or(0, |firing| firing.weight());
-        self.history_bytes = self.history_bytes.saturating_sub(weight);
+        let weight = self.active_mut().history.pop_front().map_or(0, |firing| firing.weight());
+        self.active_mut().history_bytes = self.active().history_bytes.saturating_sub(weight);
     }
 }

@@ -56,12 +56,12 @@ impl Schedule {
                 if self.exclusions.is_empty() && zone.is_known() =>
             {
                 let calendar = expr.calendar();
-                let mut tally = Tally::new(keep, steps_max, Some((calendar, zone)));
+                let mut tally = Tally::new(keep, steps_max, Some((&calendar, zone)));
                 let mut at = after;
                 while let Some(next) = rule.next_after(at).filter(|next| *next <= until)
                     && tally.has_room()
                 {
-                    let chunk = day_chunk(calendar, zone, at, next, until);
+                    let chunk = day_chunk(&calendar, zone, at, next, until);
                     let (chunk, last) =
                         chunk.unwrap_or((Chunk { first: next, count: 1, rank: None }, next));
                     tally.take(chunk);

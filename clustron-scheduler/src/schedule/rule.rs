@@ -65,7 +65,7 @@ impl Rule {
             Self::Cron { expr, zone, gap, overlap } => {
                 // Rounded down: a second that has already begun is not after `t`.
                 let after = t.unix_ms().div_euclid(1_000);
-                let next = clock_change::next(expr.calendar(), zone, *gap, *overlap, after);
+                let next = clock_change::next(&expr.calendar(), zone, *gap, *overlap, after);
                 next.map(|second| Timestamp::from_unix_ms(second * 1_000))
             }
             Self::Every { interval_ms, phase_ms } => {

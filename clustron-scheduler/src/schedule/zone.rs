@@ -24,9 +24,8 @@ const NAME_BYTES_MAX: usize = 64;
 /// what is computed for the time still to come.
 #[derive(Clone)]
 pub struct Zone {
-    name: Arc<str>,
-    /// `None` if the tables of this build do not know the name.
-    rules: Option<Tz>,
+    /// Only its name if the tables of this build do not know it.
+    rules: Result<Tz, Arc<str>>,
 }
 
 /// When the clocks of a zone show a civil time.
@@ -50,7 +49,7 @@ impl Zone {
 
     /// UTC.
     pub fn utc() -> Self {
-        Self { name: "UTC".into(), rules: Some(Tz::UTC) }
+        Self { rules: Ok(Tz::UTC) }
     }
 
     /// A zone as another node names it, which may have newer tables. What is decoded must not
@@ -60,18 +59,22 @@ impl Zone {
         if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(allowed) {
             return Err(unknown(name));
         }
-        Ok(Self { name: name.into(), rules: name.parse().ok() })
+        let known = name.parse().ok().filter(|zone: &Tz| zone.name() == name);
+        Ok(Self { rules: known.ok_or_else(|| name.into()) })
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.rules {
+            Ok(zone) => zone.name(),
+            Err(name) => name,
+        }
     }
 
     /// Whether the tables of this build know it. A schedule in a zone that the leader does not
     /// know has no ticks there, and waits for a leader that does.
     pub fn is_known(&self) -> bool {
-        self.rules.is_some()
+        self.rules.is_ok()
     }
 
     /// The release of the IANA tables that this build has, such as `2025b`. They say when clocks
@@ -92,9 +95,9 @@ impl Zone {
     /// # Ok::<(), clustron_scheduler::ScheduleError>(())
     /// ```
     pub fn show(&self, at: clustron_core::Timestamp) -> String {
-        match (self.rules, DateTime::from_timestamp_millis(at.unix_ms())) {
-            (Some(rules), Some(time)) if !self.is_utc() => {
-                time.with_timezone(&rules).format("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+        match (&self.rules, DateTime::from_timestamp_millis(at.unix_ms())) {
+            (Ok(rules), Some(time)) if !self.is_utc() => {
+                time.with_timezone(rules).format("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
             }
             _ => at.to_string(),
         }
@@ -102,8 +105,8 @@ impl Zone {
 
     /// How far the clocks are ahead of UTC at an instant, in seconds.
     pub(super) fn offset(&self, instant: i64) -> i64 {
-        match self.rules {
-            Some(rules) if !self.is_utc() => civil(instant).map_or(0, |utc| {
+        match &self.rules {
+            Ok(rules) if !self.is_utc() => civil(instant).map_or(0, |utc| {
                 rules.offset_from_utc_datetime(&utc).fix().local_minus_utc().into()
             }),
             _ => 0,
@@ -117,8 +120,8 @@ impl Zone {
 
     /// When the clocks show a civil time.
     pub(super) fn shown(&self, local: i64) -> Shown {
-        let (Some(rules), Some(time)) = (self.rules.filter(|_| !self.is_utc()), civil(local))
-        else {
+        let rules = self.rules.as_ref().ok().filter(|_| !self.is_utc());
+        let (Some(rules), Some(time)) = (rules, civil(local)) else {
             return Shown::Once(local);
         };
         let at = |offset: &chrono_tz::TzOffset| local - i64::from(offset.fix().local_minus_utc());
@@ -129,7 +132,7 @@ impl Zone {
                 Shown::Twice(one.min(other), one.max(other))
             }
             LocalResult::None => {
-                let end = GapInfo::new(&time, &rules).and_then(|gap| gap.end);
+                let end = GapInfo::new(&time, rules).and_then(|gap| gap.end);
                 Shown::Never(end.map(|end| end.timestamp()))
             }
         }
@@ -148,7 +151,7 @@ impl Zone {
     }
 
     pub(super) fn is_utc(&self) -> bool {
-        self.rules == Some(Tz::UTC)
+        self.rules == Ok(Tz::UTC)
     }
 }
 
@@ -164,7 +167,7 @@ fn unknown(name: &str) -> ScheduleError {
 
 impl PartialEq for Zone {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.rules == other.rules
     }
 }
 
@@ -172,12 +175,12 @@ impl Eq for Zone {}
 
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Zone({:?})", self.name)
+        write!(f, "Zone({:?})", self.name())
     }
 }
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(self.name())
     }
 }
