@@ -8,7 +8,7 @@ mod field;
 mod numbers;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub struct CronExpr {
 const CALENDARS_MAX: usize = 4_096;
 
 thread_local! {
-    static CALENDARS: RefCell<HashMap<Box<str>, Arc<Calendar>>> = RefCell::default();
+    static CALENDARS: RefCell<BTreeMap<Box<str>, Arc<Calendar>>> = RefCell::default();
 }
 
 impl CronExpr {

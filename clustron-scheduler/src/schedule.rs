@@ -102,6 +102,13 @@ const SHOWN_MS: std::ops::Range<i64> = -62_167_219_200_000..253_402_300_800_000;
 #[serde(try_from = "String", into = "String")]
 pub struct Schedule {
     rules: Vec<Rule>,
+    /// Nothing if all of it is as by default, as it mostly is: there may be a million schedules.
+    limits: Option<Box<Limits>>,
+}
+
+/// What a schedule has beside its rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Limits {
     exclusions: Vec<Exclusion>,
     start: Option<Timestamp>,
     end: Option<Timestamp>,
@@ -109,11 +116,14 @@ pub struct Schedule {
     times: Option<u64>,
 }
 
+static UNLIMITED: Limits =
+    Limits { exclusions: Vec::new(), start: None, end: None, jitter_ms: 0, times: None };
+
 impl Schedule {
     /// About how many bytes it takes as text.
     pub(crate) fn text_bytes(&self) -> usize {
         const CLAUSE: usize = 64;
-        CLAUSE * (self.rules.len() + self.exclusions.len())
+        CLAUSE * (self.rules.len() + self.limits().exclusions.len())
     }
 
     /// A schedule in cron notation, in UTC unless [`Schedule::zone`] says otherwise; see
@@ -147,8 +157,19 @@ impl Schedule {
     }
 
     fn of(rule: Rule) -> Self {
-        let (rules, exclusions) = (vec![rule], Vec::new());
-        Self { rules, exclusions, start: None, end: None, jitter_ms: 0, times: None }
+        Self { rules: vec![rule], limits: None }
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits.as_deref().unwrap_or(&UNLIMITED)
+    }
+
+    fn limited(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = self.limits.take().unwrap_or_default();
+        change(&mut limits);
+        // The same schedule in one way only, since schedules are compared.
+        self.limits = (*limits != UNLIMITED).then_some(limits);
+        self
     }
 
     /// Reads the cron expressions that the schedule has so far on the clocks of a zone, such as
@@ -200,51 +221,49 @@ impl Schedule {
     #[must_use]
     pub fn or(mut self, other: Schedule) -> Self {
         self.rules.extend(other.rules);
-        self.exclusions.extend(other.exclusions);
-        self.start = self.start.or(other.start);
-        self.end = self.end.or(other.end);
-        self.times = self.times.or(other.times);
-        if self.jitter_ms == 0 {
-            self.jitter_ms = other.jitter_ms;
-        }
-        self
+        let Some(others) = other.limits else { return self };
+        self.limited(|limits| {
+            limits.exclusions.extend(others.exclusions);
+            limits.start = limits.start.or(others.start);
+            limits.end = limits.end.or(others.end);
+            limits.times = limits.times.or(others.times);
+            if limits.jitter_ms == 0 {
+                limits.jitter_ms = others.jitter_ms;
+            }
+        })
     }
 
     /// Leaves out the ticks of a time.
     #[must_use]
-    pub fn excluding(mut self, exclusion: Exclusion) -> Self {
-        self.exclusions.push(exclusion);
-        self
+    pub fn excluding(self, exclusion: Exclusion) -> Self {
+        self.limited(|limits| limits.exclusions.push(exclusion))
     }
 
     /// Nothing is due before this instant.
     #[must_use]
-    pub fn starting(mut self, start: Timestamp) -> Self {
-        self.start = Some(start);
-        self
+    pub fn starting(self, start: Timestamp) -> Self {
+        self.limited(|limits| limits.start = Some(start))
     }
 
     /// Nothing is due after this instant.
     #[must_use]
-    pub fn ending(mut self, end: Timestamp) -> Self {
-        self.end = Some(end);
-        self
+    pub fn ending(self, end: Timestamp) -> Self {
+        self.limited(|limits| limits.end = Some(end))
     }
 
     /// Starts each tick up to so much later, so that jobs of one instant do not all start at once.
     /// How much follows from the job's name and the tick ([`Schedule::due_at`]). A tick is known by
     /// its instant without it. Milliseconds are cut off below; one day at most.
     #[must_use]
-    pub fn jitter(mut self, most: Duration) -> Self {
-        self.jitter_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        self
+    pub fn jitter(self, most: Duration) -> Self {
+        let jitter_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        self.limited(|limits| limits.jitter_ms = jitter_ms)
     }
 
     /// Ends the schedule when the job has run so often.
     #[must_use]
-    pub fn times(mut self, times: u64) -> Self {
-        self.times = Some(times);
-        self
+    pub fn times(self, times: u64) -> Self {
+        self.limited(|limits| limits.times = Some(times))
     }
 
     /// The schedule in which each `~` of a cron expression is replaced by the number that a job of
@@ -257,8 +276,11 @@ impl Schedule {
                 spread(expr);
             }
         }
-        self.exclusions = self.exclusions.into_iter().map(|e| e.spread_for(job.as_str())).collect();
-        self
+        self.limited(|limits| {
+            let exclusions = std::mem::take(&mut limits.exclusions);
+            limits.exclusions =
+                exclusions.into_iter().map(|e| e.spread_for(job.as_str())).collect();
+        })
     }
 
     /// Checks all that the builder takes as it comes. [`crate::JobSpec::check`] does it too, and so
@@ -269,22 +291,22 @@ impl Schedule {
     /// # Errors
     /// Names what is wrong, its value and what is allowed.
     pub fn check(&self) -> Result<(), ScheduleError> {
-        match (self.rules.len(), self.exclusions.len()) {
+        match (self.rules.len(), self.limits().exclusions.len()) {
             (count, _) if count > RULES_MAX => return Err(ScheduleError::TooManyRules { count }),
             (_, count) if count > EXCLUSIONS_MAX => {
                 return Err(ScheduleError::TooManyExclusions { count });
             }
             _ => {}
         }
-        if let (Some(start), Some(end)) = (self.start, self.end)
+        if let (Some(start), Some(end)) = (self.limits().start, self.limits().end)
             && end < start
         {
             return Err(ScheduleError::EndsBeforeStart { what: "the schedule", start, end });
         }
-        if self.jitter_ms > JITTER_MS_MAX {
-            return Err(ScheduleError::Jitter { ms: self.jitter_ms });
+        if self.limits().jitter_ms > JITTER_MS_MAX {
+            return Err(ScheduleError::Jitter { ms: self.limits().jitter_ms });
         }
-        if self.times == Some(0) {
+        if self.limits().times == Some(0) {
             return Err(ScheduleError::NoTimes);
         }
         if let Some(at) = self.instants().find(|at| !SHOWN_MS.contains(&at.unix_ms())) {
@@ -303,7 +325,7 @@ impl Schedule {
             Rule::Cron { expr, .. } => Some(expr),
             Rule::Every { .. } | Rule::Once { .. } => None,
         });
-        let exprs = of_rules.chain(self.exclusions.iter().filter_map(Exclusion::expr));
+        let exprs = of_rules.chain(self.limits().exclusions.iter().filter_map(Exclusion::expr));
         match exprs.clone().find(|expr| expr.is_spread()) {
             Some(expr) => Err(ScheduleError::NotSpread { expr: expr.to_string() }),
             None => Ok(()),
@@ -317,35 +339,39 @@ impl Schedule {
 
     /// What is left out.
     pub fn exclusions(&self) -> &[Exclusion] {
-        &self.exclusions
+        &self.limits().exclusions
     }
 
     /// The first instant at which something may be due.
     pub fn start(&self) -> Option<Timestamp> {
-        self.start
+        self.limits().start
     }
 
     /// The last instant at which something may be due.
     pub fn end(&self) -> Option<Timestamp> {
-        self.end
+        self.limits().end
     }
 
     /// The longest time by which a tick is started later than its instant, in milliseconds.
     pub fn jitter_ms(&self) -> u64 {
-        self.jitter_ms
+        self.limits().jitter_ms
     }
 
     /// How often the job is to run; `None` for no limit. The schedule does not count, as it has no
     /// state: the job does.
     pub fn times_max(&self) -> Option<u64> {
-        self.times
+        self.limits().times
     }
 
     /// When a tick of a job is to be started: its instant and the jitter that follows from the
     /// job's name and the instant, the same on every node and for ever.
     #[must_use]
     pub fn due_at(&self, job: &JobName, tick: Timestamp) -> Timestamp {
-        tick.saturating_add(Duration::from_millis(spread::jitter(job, tick, self.jitter_ms)))
+        tick.saturating_add(Duration::from_millis(spread::jitter(
+            job,
+            tick,
+            self.limits().jitter_ms,
+        )))
     }
 
     /// Every instant that was given for it.
@@ -354,13 +380,14 @@ impl Schedule {
             Rule::Once { at } => Some(*at),
             Rule::Cron { .. } | Rule::Every { .. } => None,
         });
-        let of_exclusions = self.exclusions.iter().flat_map(Exclusion::instants);
-        of_rules.chain(of_exclusions).chain(self.start).chain(self.end)
+        let of_exclusions = self.limits().exclusions.iter().flat_map(Exclusion::instants);
+        of_rules.chain(of_exclusions).chain(self.limits().start).chain(self.limits().end)
     }
 
     /// Every zone that it names.
     fn zones(&self) -> impl Iterator<Item = &Zone> {
-        let of_exclusions = self.exclusions.iter().filter_map(|exclusion| exclusion.zone.as_ref());
+        let of_exclusions =
+            self.limits().exclusions.iter().filter_map(|exclusion| exclusion.zone.as_ref());
         self.rules.iter().filter_map(Rule::zone).chain(of_exclusions)
     }
 }

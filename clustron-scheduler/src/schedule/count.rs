@@ -46,14 +46,14 @@ impl Schedule {
         steps_max: usize,
     ) -> Counted {
         let before = |start: Timestamp| Timestamp::from_unix_ms(start.unix_ms().saturating_sub(1));
-        let after = self.start.map_or(after, |start| before(start).max(after));
-        let until = self.end.map_or(until, |end| end.min(until));
+        let after = self.limits().start.map_or(after, |start| before(start).max(after));
+        let until = self.limits().end.map_or(until, |end| end.min(until));
         match self.rules.as_slice() {
-            [Rule::Every { interval_ms, phase_ms }] if self.exclusions.is_empty() => {
+            [Rule::Every { interval_ms, phase_ms }] if self.limits().exclusions.is_empty() => {
                 count_every(*interval_ms, *phase_ms, after, until, keep)
             }
             [rule @ Rule::Cron { expr, zone, .. }]
-                if self.exclusions.is_empty() && zone.is_known() =>
+                if self.limits().exclusions.is_empty() && zone.is_known() =>
             {
                 let calendar = expr.calendar();
                 let mut tally = Tally::new(keep, steps_max, Some((&calendar, zone)));

@@ -62,8 +62,10 @@ impl Schedule {
             return Err(NoTick::UnknownZone { zone: zone.clone() });
         }
         // A start is an instant at which something may be due.
-        let start =
-            self.start.map(|start| Timestamp::from_unix_ms(start.unix_ms().saturating_sub(1)));
+        let start = self
+            .limits()
+            .start
+            .map(|start| Timestamp::from_unix_ms(start.unix_ms().saturating_sub(1)));
         let t = start.map_or(t, |start| start.max(t));
         let (mut earliest, mut searched) = (None, None);
         for rule in &self.rules {
@@ -80,7 +82,7 @@ impl Schedule {
             (_, Some(until)) => Err(NoTick::Excluded { until }),
             (None, None) => Err(NoTick::Over),
         };
-        match (found, self.end) {
+        match (found, self.limits().end) {
             (Ok(at) | Err(NoTick::Excluded { until: at }), Some(end)) if at > end => {
                 Err(NoTick::Ended { end })
             }
@@ -115,11 +117,14 @@ impl Schedule {
         let mut after = t;
         for _ in 0..EXCLUDED_MAX {
             let at = rule.next_after(after).ok_or(None)?;
-            if self.end.is_some_and(|end| at > end) {
+            if self.limits().end.is_some_and(|end| at > end) {
                 return Ok(at);
             }
-            let ends =
-                self.exclusions.iter().filter_map(|exclusion| exclusion.ends_after(at, zone));
+            let ends = self
+                .limits()
+                .exclusions
+                .iter()
+                .filter_map(|exclusion| exclusion.ends_after(at, zone));
             let Some(end) = ends.max() else { return Ok(at) };
             after = Timestamp::from_unix_ms(end.unix_ms().saturating_sub(1)).max(at);
         }

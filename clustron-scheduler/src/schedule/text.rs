@@ -27,7 +27,7 @@ use clustron_core::Timestamp;
 use super::exclusion::Times;
 use super::rule::whole_ms;
 use super::{
-    DstGap, DstOverlap, Exclusion, Rule, SCHEDULE_BYTES_MAX, Schedule, ScheduleError, Zone,
+    DstGap, DstOverlap, Exclusion, Limits, Rule, SCHEDULE_BYTES_MAX, Schedule, ScheduleError, Zone,
 };
 
 /// The units of a duration and their milliseconds, the largest first.
@@ -48,19 +48,19 @@ impl fmt::Display for Schedule {
         for rule in &self.rules {
             clause(f, rule)?;
         }
-        for exclusion in &self.exclusions {
+        for exclusion in &self.limits().exclusions {
             clause(f, exclusion)?;
         }
-        if let Some(start) = self.start {
+        if let Some(start) = self.limits().start {
             clause(f, &format_args!("from {start}"))?;
         }
-        if let Some(end) = self.end {
+        if let Some(end) = self.limits().end {
             clause(f, &format_args!("until {end}"))?;
         }
-        if self.jitter_ms > 0 {
-            clause(f, &format_args!("jitter {}", Ms(self.jitter_ms)))?;
+        if self.limits().jitter_ms > 0 {
+            clause(f, &format_args!("jitter {}", Ms(self.limits().jitter_ms)))?;
         }
-        if let Some(times) = self.times {
+        if let Some(times) = self.limits().times {
             clause(f, &format_args!("times {times}"))?;
         }
         Ok(())
@@ -167,14 +167,16 @@ impl Schedule {
         for clause in text.split(';').map(str::trim) {
             draft.read(&mut Clause { text: clause, rest: clause })?;
         }
-        let schedule = Self {
-            rules: draft.rules,
-            exclusions: draft.exclusions,
-            start: draft.start,
-            end: draft.end,
-            jitter_ms: draft.jitter_ms.unwrap_or(0),
-            times: draft.times,
-        };
+        let schedule = Self { rules: draft.rules, limits: None };
+        let schedule = schedule.limited(|limits| {
+            *limits = Limits {
+                exclusions: draft.exclusions,
+                start: draft.start,
+                end: draft.end,
+                jitter_ms: draft.jitter_ms.unwrap_or(0),
+                times: draft.times,
+            };
+        });
         if schedule.rules.is_empty() {
             let clause = Clause { text, rest: "" };
             return Err(clause.error("it names no instant: begin with cron, every or at"));
