@@ -5,7 +5,7 @@ use clustron_core::{Epoch, FencingToken, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::firing::{MissReason, SkipReason};
-use crate::job::{JobName, JobSpec};
+use crate::job::{JobName, JobSpec, OPEN_TICKS_MAX};
 use crate::tick::TickId;
 
 /// One change of the [`crate::SchedulerState`]. Its place in the control log is the token of
@@ -311,8 +311,9 @@ pub enum Rejection {
     /// A tick waits or runs. The leader looks again.
     #[error("a tick of the job waits or runs")]
     NotIdle,
-    /// As many ticks as allowed wait or run. Ask again when some have ended.
-    #[error("{open} ticks of the job wait or run, which is the most")]
+    /// As many ticks as allowed wait or run, or would with those that are asked for. Ask again when
+    /// some have ended.
+    #[error("{open} ticks of the job wait or run; at most {OPEN_TICKS_MAX} may")]
     TooManyOpen {
         /// How many.
         open: u32,

@@ -210,18 +210,21 @@ impl Worker {
         let Some(handler) = self.jobs.handlers.get(&run.handler) else {
             return RunResult::Failed { error: "the job has no handler here".to_owned() };
         };
-        let running = AssertUnwindSafe(async { handler(context).await }).catch_unwind();
-        let ended = match run.timeout_ms.map(Duration::from_millis) {
-            None => running.await,
-            Some(limit) => match tokio::time::timeout(limit, running).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    cancel.cancel();
-                    return RunResult::Failed { error: format!("took longer than {limit:?}") };
-                }
-            },
-        };
-        match ended {
+        let limit = run.timeout_ms.map(Duration::from_millis);
+        // What is dropped when its time is over may panic, too.
+        let running = AssertUnwindSafe(async {
+            match limit {
+                None => handler(context).await,
+                Some(limit) => match tokio::time::timeout(limit, handler(context)).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        cancel.cancel();
+                        Err(format!("took longer than {limit:?}"))
+                    }
+                },
+            }
+        });
+        match running.catch_unwind().await {
             Ok(Ok(())) => RunResult::Ran,
             Ok(Err(error)) => RunResult::Failed { error },
             Err(panic) => {

@@ -1,6 +1,7 @@
 //! Total order broadcast: messages that all nodes receive in one and the same order.
 //!
-//! A module to be installed where it is wanted, by all members. What is broadcast goes through the
+//! A module to be installed where it is wanted, by all members. Whoever follows the control log,
+//! as members, witnesses and clients do, broadcasts and reads. What is broadcast goes through the
 //! control log, and each node delivers it where it applies it. It is for small and rare things,
 //! such as changes of configuration: each takes a place in the log, which also carries the
 //! cluster's own life. For events of which some may be lost there is the [event
@@ -113,7 +114,7 @@ pub const UNDER_WAY_MAX: usize = 256;
 /// How long the log may take for one try. Another one does no harm.
 const TRY_MAX: Duration = Duration::from_secs(1);
 
-/// The pause before a try that follows one of unknown outcome.
+/// The pause before another try.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// The module, to be installed in every member; see the module's documentation.
@@ -340,15 +341,17 @@ impl TotalOrderHandle {
                 Err(error) => error,
             };
             let again = match &error {
-                // It took as long as it might.
                 ProposeError::NoLeader(_) | ProposeError::Overloaded { .. } => true,
                 ProposeError::Unconfirmed(reason) => {
                     in_doubt = Some(reason.clone());
-                    tokio::time::sleep_until(until.min(Instant::now() + TRY_AGAIN)).await;
                     true
                 }
                 _ => false,
             };
+            // A leader may say at once that it is overloaded.
+            if again {
+                tokio::time::sleep_until(until.min(Instant::now() + TRY_AGAIN)).await;
+            }
             let over = until <= Instant::now();
             if !again || over {
                 let not_applied = BroadcastError::NotApplied(error);

@@ -167,7 +167,10 @@ impl SchedulerHandle {
                     return Ok(Answer::Done { generation: 0, changed: true });
                 }
                 Ok(Answer::Refused(why)) if in_doubt.is_none() => return Err(refused(&job, why)),
-                Ok(Answer::Refused(why)) => last = why.to_string(),
+                // Another try may have been taken before, and somebody's change come after it.
+                Ok(Answer::Refused(why)) => {
+                    return Err(ChangeError::Unknown { job, reason: why.to_string() });
+                }
                 Ok(Answer::NotNow) => last = "the leader has changed or is busy".to_owned(),
                 Ok(Answer::Unknown) => {
                     last = "the log did not confirm it".to_owned();

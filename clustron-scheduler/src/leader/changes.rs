@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::{Leader, Lost};
 use crate::ask::{Answer, Ask, Asked, BACKFILL_MAX, Expected, Refused};
-use crate::job::{JobName, JobSpec};
+use crate::job::{JobName, JobSpec, OPEN_TICKS_MAX};
 use crate::job_state::Job;
 use crate::message::{Command, Rejection, Reply, Seen};
 
@@ -186,27 +186,32 @@ impl Leader {
         let workers = &mut self.workers;
         let commands = self.state.read_local(|state| {
             let job = state.job(name)?;
+            let (open, most) = (job.open().len(), OPEN_TICKS_MAX as usize);
+            if open + instants.len() > most {
+                let open = u32::try_from(open).unwrap_or(OPEN_TICKS_MAX);
+                return Some(Err(Refused::Rejected(Rejection::TooManyOpen { open })));
+            }
             workers.refresh(state.running());
             let room = job.spec().overlap.at_once().saturating_sub(job.open().len());
             let ask = |(n, scheduled)| {
                 let worker = if n < room { workers.pick_for(job, None) } else { None };
                 Command::Ask { job: name.clone(), scheduled, at, worker }
             };
-            Some(instants.into_iter().enumerate().map(ask).collect::<Vec<_>>())
+            Some(Ok(instants.into_iter().enumerate().map(ask).collect::<Vec<_>>()))
         });
-        let Some(commands) = commands else { return Ok(Answer::Refused(Refused::UnknownJob)) };
+        let commands = match commands {
+            None => return Ok(Answer::Refused(Refused::UnknownJob)),
+            Some(Err(why)) => return Ok(Answer::Refused(why)),
+            Some(Ok(commands)) => commands,
+        };
         let mut ticks = vec![];
         for (_, reply) in self.propose_each(commands).await {
             match reply {
                 Ok(Reply::Asked { tick, .. }) => ticks.push(tick),
-                // Those that were added run; what the others are told of says so.
-                Ok(Reply::Rejected(why)) if ticks.is_empty() => {
-                    return Ok(Answer::Refused(Refused::Rejected(why)));
-                }
-                Ok(_) => break,
-                Err(error) if ticks.is_empty() => return answer_to(Err(error)),
-                Err(error) => {
-                    tracing::warn!(%error, job = %name, "a backfill was cut short");
+                reply if ticks.is_empty() => return answer_to(reply),
+                // Somebody else's came in between: some of these run.
+                reply => {
+                    tracing::warn!(?reply, job = %name, "a backfill was cut short");
                     return Ok(Answer::Unknown);
                 }
             }
