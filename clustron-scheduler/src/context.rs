@@ -114,8 +114,7 @@ impl JobContext {
     /// The [token](Self::token) as what it is for: to be handed to every resource that the job
     /// changes, which keeps the highest one that it has seen of this job and refuses lower ones, in
     /// the same transaction as the change. Without that an attempt on a node that was stalled may
-    /// write over what its successor wrote (Kleppmann, "How to do distributed locking", 2016). The
-    /// sample `fence` does so with SQLite.
+    /// write over what its successor wrote (Kleppmann, "How to do distributed locking", 2016).
     pub fn fence(&self) -> FencingToken {
         self.run.token
     }
