@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clustron_core::{Message, Outcome, Request, Timestamp};
+use clustron_core::{Message, Outcome, ProposeError, Request, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::firing::{WHY_BYTES_MAX, bounded};
 use crate::job::{JobName, JobSpec};
 use crate::message::Rejection;
 use crate::tick::TickId;
@@ -73,6 +74,20 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// Whoever asks may be of another version, and a message may be larger than the log takes.
+    fn bound(&mut self) -> Result<(), Refused> {
+        match self {
+            Self::Put { spec, .. } => spec.check().map_err(|error| {
+                Refused::Rejected(Rejection::InvalidSpec { reason: error.to_string() })
+            }),
+            Self::Pause { note, .. } => {
+                *note = bounded(std::mem::take(note), WHY_BYTES_MAX);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn job(&self) -> &JobName {
         match self {
             Self::Put { spec, .. } => &spec.name,
@@ -137,6 +152,10 @@ pub enum Refused {
     /// The state refused it.
     #[error("{0}")]
     Rejected(Rejection),
+    /// The leader cannot say which ticks of the job are due, and a change might lose some. It can
+    /// be deleted.
+    #[error("which ticks are due is not known: {0}; the job can be deleted")]
+    NotKnown(String),
 }
 
 /// Why a job was not, or is not known to be, changed.
@@ -179,6 +198,13 @@ impl ChangeError {
     }
 }
 
+impl Refused {
+    /// The log does not take it.
+    pub(crate) fn too_large(error: &ProposeError) -> Self {
+        Self::Rejected(Rejection::InvalidSpec { reason: error.to_string() })
+    }
+}
+
 impl Message for Ask {
     const KIND: &'static str = "scheduler.ask";
 }
@@ -205,7 +231,10 @@ impl Desk {
     }
 
     /// Has a question answered.
-    pub(crate) async fn ask(self, ask: Ask) -> Answer {
+    pub(crate) async fn ask(self, mut ask: Ask) -> Answer {
+        if let Err(why) = ask.bound() {
+            return Answer::Refused(why);
+        }
         let (sender, answer) = oneshot::channel();
         {
             let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner);

@@ -80,7 +80,7 @@ impl SchedulerHandle {
     /// The job is unknown here.
     pub fn stale_history(&self, job: &JobName) -> Result<Vec<Firing>, QueryError> {
         let history = self.state.read_local(|state| {
-            state.job(job).map(|job| job.history().rev().cloned().collect::<Vec<_>>())
+            state.job(job).map(|job| job.history().cloned().collect::<Vec<_>>())
         });
         history.ok_or_else(|| QueryError::UnknownJob(job.clone()))
     }

@@ -441,6 +441,18 @@ pub enum JobError {
         /// The most allowed.
         max: u64,
     },
+    /// A job in the code is to be forgotten after so many runs, and would begin again with the next
+    /// leader.
+    #[error(
+        "the job {job} is in the code, ephemeral and to run {times} times: once forgotten it would \
+         begin again; put it while the cluster runs, or do not make it ephemeral"
+    )]
+    EphemeralInCode {
+        /// The job.
+        job: JobName,
+        /// How often it is to run.
+        times: u64,
+    },
     /// The schedule cannot be used.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::firing::Firing;
 use crate::job::JobSpec;
 use crate::message::{Run, Seen};
+use crate::schedule::NoTick;
 use crate::tick::TickId;
 
 pub use changes::KEPT_BYTES_MAX;
@@ -265,7 +266,13 @@ impl Job {
         self.spec.is_ephemeral()
             && self.active().paused.is_none()
             && self.active().open.is_empty()
-            && self.next_tick().is_none()
+            && self.has_ended()
+    }
+
+    /// Whether it names no further tick, as far as anybody knows: not only this node's tables.
+    fn has_ended(&self) -> bool {
+        let next = || self.spec.schedule.find_after(self.cursor);
+        self.runs_left() == Some(0) || matches!(next(), Err(NoTick::Over | NoTick::Ended { .. }))
     }
 }
 

@@ -16,7 +16,7 @@ use clustron_core::{
 use futures::FutureExt;
 use futures::future::OptionFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::ask::{Asked, Desk};
@@ -30,6 +30,7 @@ use crate::state::SchedulerState;
 use crate::tick::TickId;
 use crate::worker::is_current;
 use crate::workers::Workers;
+use clock::Clocks;
 
 /// How long one proposal may take. The leader does not wait longer for one that a failing majority
 /// holds up: it plans anew, and the state refuses what was done twice.
@@ -145,8 +146,8 @@ impl Leader {
         };
         let planning = async {
             // The plan begins from a state that holds all that was committed before. What commits
-            // later of what this leader gave up waiting for, `note_open` and the compare-and-set
-            // of each command take care of.
+            // later, of an earlier leader or of what this one gave up waiting for, the plan learns
+            // of when it is applied, and the compare-and-set of each command takes care of it.
             if self.cluster.barrier(PROPOSE_DEADLINE).await.is_err()
                 || self.check_clock().await.is_err()
             {
@@ -197,7 +198,7 @@ impl Leader {
         let mut changes = self.state.applied();
         let mut status = self.cluster.watch();
         let mut readmit = FuturesUnordered::new();
-        let mut asking = None;
+        let mut asking: Option<oneshot::Receiver<Clocks>> = None;
         loop {
             changes.mark_unchanged();
             status.mark_unchanged();
@@ -213,9 +214,13 @@ impl Leader {
                 return Lost;
             }
             self.follow_view();
-            self.state.read_local(|state| self.planner.note_open(state));
+            self.state.read_local(|state| self.planner.catch_up(state));
             self.order_granted();
             let now = self.now();
+            if let Some(clocks) = asking.as_mut().and_then(FutureExt::now_or_never) {
+                asking = None;
+                clocks.iter().for_each(|clocks| self.learn_clocks(clocks));
+            }
             if asking.is_none() {
                 asking = self.ask_clocks();
             }
@@ -240,11 +245,9 @@ impl Leader {
                 }
                 Some(news) = news.recv() => readmit.extend(self.take_news(news)),
                 Some((job, worker)) = readmit.next() => self.workers.readmit(&job, worker),
-                clocks = OptionFuture::from(asking.as_mut()), if asking.is_some() => {
+                Some(clocks) = OptionFuture::from(asking.as_mut()) => {
                     asking = None;
-                    if let Some(clocks) = clocks {
-                        self.learn_clocks(&clocks);
-                    }
+                    clocks.iter().for_each(|clocks| self.learn_clocks(clocks));
                 }
                 Ok(()) = changes.changed() => {}
                 Ok(()) = status.changed() => {}
@@ -306,12 +309,7 @@ impl Leader {
                 (command, committed.map(|committed| committed.reply))
             }
         });
-        let proposed = futures::future::join_all(proposals).await;
-        // Whatever the answers were, the plan is brought up to date with what was applied.
-        for (command, _) in &proposed {
-            self.state.read_local(|state| self.planner.note_job(state, command.job()));
-        }
-        proposed
+        futures::future::join_all(proposals).await
     }
 
     /// Counts what a command was answered.

@@ -79,6 +79,7 @@ mod planner;
 mod policy;
 mod preview;
 mod progress;
+mod recent;
 mod schedule;
 mod scheduler;
 mod state;

@@ -10,6 +10,7 @@ use crate::firing::Firing;
 use crate::job::JobName;
 use crate::job_state::Job;
 use crate::message::{Command, Run, Seen};
+use crate::schedule::NoTick;
 use crate::state::SchedulerState;
 use crate::tick::TickId;
 use crate::workers::Workers;
@@ -29,10 +30,11 @@ pub(crate) const SCAN_MAX: usize = 20_000;
 /// Made when a node begins to lead, thrown away when it ends. The leader
 ///
 /// 1. waits until [`Planner::next_due`], or until something happens;
-/// 2. calls [`Planner::due`] and [`Planner::repairs`] and proposes the commands **in order**;
-/// 3. waits until each of them was answered or given up, calling [`Planner::note_job`] for every
-///    job that an applied command names, whoever proposed it;
-/// 4. begins again; at once if `due` returned anything, since a batch is bounded.
+/// 2. calls [`Planner::catch_up`], so that the agenda knows of all that was applied, whoever
+///    proposed it and whether or not anybody still waited for it;
+/// 3. calls [`Planner::due`] and [`Planner::repairs`] and proposes the commands **in order**;
+/// 4. waits until each of them was answered or given up;
+/// 5. begins again; at once if `due` returned anything, since a batch is bounded.
 ///
 /// A job is changed only once its old ticks are taken: with one and the same `now` the leader calls
 /// [`Planner::settle`] until nothing is left to take, and then proposes the change with that `now`.
@@ -56,28 +58,41 @@ pub(crate) struct Planner {
     looked_at: Option<Timestamp>,
     /// Jobs that are to be deleted, as nothing of them is left to do.
     over: BTreeSet<JobName>,
+    /// How many changes of the state the agenda knows of.
+    caught_up: u64,
+}
+
+/// Why a job cannot be changed yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unsettled {
+    /// These, at least one, are to be applied first.
+    Due(Vec<Command>),
+    /// This node cannot say which ticks are due.
+    Unknown(NoTick),
 }
 
 impl Planner {
     /// The agenda of a state that includes the new leader's own activation.
     pub(crate) fn new(state: &SchedulerState) -> Self {
-        let mut planner = Self::default();
+        let mut planner = Self { caught_up: state.recent().count(), ..Self::default() };
         for job in state.jobs() {
             planner.note(&job.spec().name, Some(job));
         }
         planner
     }
 
-    /// Brings one job up to date after a command that names it was applied.
-    pub(crate) fn note_job(&mut self, state: &SchedulerState, name: &JobName) {
-        self.note(name, state.job(name));
-    }
-
-    /// Brings the jobs with open ticks up to date: workers close ticks without the leader.
-    pub(crate) fn note_open(&mut self, state: &SchedulerState) {
-        for name in self.open.clone() {
-            self.note(&name, state.job(&name));
+    /// Brings the agenda up to date with what was applied to the state, which must be the one that
+    /// it began with.
+    pub(crate) fn catch_up(&mut self, state: &SchedulerState) {
+        match state.recent().after(self.caught_up) {
+            Some(changed) => changed.into_iter().for_each(|name| self.note(name, state.job(name))),
+            None => {
+                let new = Self::new(state);
+                (self.agenda, self.due_at) = (new.agenda, new.due_at);
+                (self.open, self.over) = (new.open, new.over);
+            }
         }
+        self.caught_up = state.recent().count();
         self.refused.retain(|(name, tick), token| {
             let newest = state.job(name).and_then(|job| job.run(*tick));
             newest.is_some_and(|(_, run)| run.token == *token)
@@ -119,22 +134,32 @@ impl Planner {
     }
 
     /// How far the job is if all its ticks until `at` are taken, so that a change of it with this
-    /// instant loses none; `None` for a job that is not there.
+    /// instant loses none; `None` for a job that is not there. A change does not wait for jitter.
     ///
     /// # Errors
-    /// At least one command, to be applied first. A change does not wait for jitter.
+    /// Ticks are due that are to be taken first, or it is not known whether any are.
     pub(crate) fn settle(
         &self,
         state: &SchedulerState,
         name: &JobName,
         at: Timestamp,
         workers: &mut Workers,
-    ) -> Result<Option<Seen>, Vec<Command>> {
+    ) -> Result<Option<Seen>, Unsettled> {
         let Some(job) = state.job(name) else { return Ok(None) };
+        if job.runs_left() != Some(0) {
+            match job.spec().schedule.find_after(job.cursor()) {
+                Err(NoTick::Over | NoTick::Ended { .. }) | Ok(_) => {}
+                Err(NoTick::Excluded { until }) if until > at => {}
+                Err(why) => return Err(Unsettled::Unknown(why)),
+            }
+        }
         if job.paused().is_some() && job.runs_left() != Some(0) {
             let missed = Backlog::paused(job.spec(), job.cursor(), at);
             let commands: Vec<Command> = missed.misses(job, at).collect();
-            return if commands.is_empty() { Ok(Some(job.seen())) } else { Err(commands) };
+            return match commands.is_empty() {
+                true => Ok(Some(job.seen())),
+                false => Err(Unsettled::Due(commands)),
+            };
         }
         if job.next_tick().is_none_or(|next| next > at) {
             return Ok(Some(job.seen()));
@@ -143,7 +168,7 @@ impl Planner {
         let mut commands = Vec::new();
         take(job, at, Wait::No, workers, &mut commands);
         commands.truncate(BATCH_MAX);
-        Err(commands)
+        Err(Unsettled::Due(commands))
     }
 
     /// The commands for what is due at `now`, the job that is due longest first, each job's in the

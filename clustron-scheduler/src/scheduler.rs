@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use crate::context::JobContext;
 use crate::error::DefineError;
 use crate::handle::SchedulerHandle;
-use crate::job::{JobName, JobSpec};
+use crate::job::{JobError, JobName, JobSpec};
 use crate::leader::Leader;
 use crate::message::{Command, Reply};
 use crate::metrics::SchedulerMetrics;
@@ -123,7 +123,8 @@ impl Scheduler {
     /// token below the highest it has seen.
     ///
     /// # Errors
-    /// A number of the job is out of range.
+    /// A number of the job is out of range. Or the job is [ephemeral](JobSpec::ephemeral) and is to
+    /// run [so many times](Schedule::times): forgotten and still in the code, it would begin again.
     pub fn job<F, Fut, E>(mut self, spec: JobSpec, run: F) -> Result<Self, DefineError>
     where
         F: Fn(JobContext) -> Fut + Send + Sync + 'static,
@@ -131,6 +132,9 @@ impl Scheduler {
         E: fmt::Display,
     {
         spec.check()?;
+        if let Some(times) = spec.schedule.times_max().filter(|_| spec.is_ephemeral()) {
+            return Err(JobError::EphemeralInCode { job: spec.name, times }.into());
+        }
         self.jobs.handlers.insert(spec.handler().clone(), handler(run));
         self.jobs.specs.insert(spec.name.clone(), spec);
         Ok(self)

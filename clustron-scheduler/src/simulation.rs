@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clustron_core::{Epoch, NodeId, Timestamp, codec};
 
-use crate::planner::Planner;
+use crate::planner::{Planner, Unsettled};
 use crate::workers::Workers;
 use crate::{
     Command, JobName, JobSpec, Misfire, Overlap, Reply, Retries, Run, RunResult, Schedule,
@@ -127,10 +127,10 @@ impl World {
                 // first, have it refused.
                 match planner.settle(&self.state, &spec.name, at, &mut self.workers) {
                     Ok(seen) => self.proposed.insert(0, Command::Define { spec, at, seen }),
-                    Err(_due) if self.bug == Bug::ChangeDropsDueTicks => {
+                    Err(_) if self.bug == Bug::ChangeDropsDueTicks => {
                         self.proposed.insert(0, Command::Define { spec, at, seen: None });
                     }
-                    Err(due) => self.proposed.extend(due),
+                    Err(unsettled) => self.proposed.extend(first(unsettled)),
                 }
             }
             7..25 => {
@@ -177,8 +177,8 @@ impl World {
         }
         let seen = match self.leader.planner.settle(&self.state, name, at, &mut self.workers) {
             Ok(seen) => seen.unwrap_or(unseen),
-            Err(_due) if self.bug == Bug::PauseDropsDueTicks => unseen,
-            Err(due) => return self.proposed.extend(due),
+            Err(_) if self.bug == Bug::PauseDropsDueTicks => unseen,
+            Err(unsettled) => return self.proposed.extend(first(unsettled)),
         };
         let note = "n".repeat(self.rng.below(400));
         self.proposed.insert(
@@ -240,7 +240,7 @@ impl World {
     fn lead(&mut self) {
         let now = self.now();
         let planner = &mut self.leader.planner;
-        planner.note_open(&self.state);
+        planner.catch_up(&self.state);
         self.proposed.extend(planner.due(&self.state, now, &mut self.workers));
         self.proposed.extend(planner.repairs(&self.state, &mut self.workers, now));
     }
@@ -321,7 +321,6 @@ impl World {
             self.state.job_mut(job).unwrap().set_cursor(*after);
             self.replica.job_mut(job).unwrap().set_cursor(*after);
         }
-        self.leader.planner.note_job(&self.state, command.job());
         let started = match (&command, &reply) {
             (Command::Claim { scheduled, .. }, Reply::Claimed { start, .. }) => {
                 matches!(start, Start::Running { .. }).then_some((*scheduled).into())
@@ -406,12 +405,16 @@ impl World {
             match self.leader.planner.settle(&self.state, &job, at, &mut self.workers) {
                 Ok(Some(seen)) => self.proposed.push(Command::Resume { job, at, seen }),
                 Ok(None) => {}
-                Err(missed) => self.proposed.extend(missed),
+                Err(unsettled) => self.proposed.extend(first(unsettled)),
             }
         }
     }
 
     fn check_settled(&self, now: Timestamp) -> Result<(), String> {
+        // What the agenda lacks, a new leader's has.
+        if self.leader.planner.next_due() != Planner::new(&self.state).next_due() {
+            return Err("the agenda is not that of the state".to_owned());
+        }
         if self.leader.planner.next_due().is_some_and(|due| due <= now) {
             return Err("the agenda is not empty".to_owned());
         }
@@ -424,6 +427,14 @@ impl World {
             return Err("the snapshot differs from the state".to_owned());
         }
         self.oracle.check_closed(&self.state)
+    }
+}
+
+/// What is to be applied before a change.
+fn first(unsettled: Unsettled) -> Vec<Command> {
+    match unsettled {
+        Unsettled::Due(commands) => commands,
+        Unsettled::Unknown(why) => panic!("{why}"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::firing::{Firing, LateResult};
 use crate::job::{JobName, JobSpec};
 use crate::job_state::Job;
 use crate::message::{Command, Rejection, Reply, Seen};
+use crate::recent::Recent;
 use crate::tick::TickId;
 
 /// The most jobs that may be defined.
@@ -36,6 +37,8 @@ pub struct SchedulerState {
     history_bytes: u64,
     /// What all jobs take without their ticks.
     job_bytes: u64,
+    #[serde(skip)]
+    recent: Recent,
 }
 
 impl SchedulerState {
@@ -44,6 +47,7 @@ impl SchedulerState {
     /// `token` becomes the fencing token of what it grants, and the generation of a job that it
     /// changes; it must rise from call to call. `epoch` is the leader's epoch as of this entry.
     pub fn apply(&mut self, token: u64, epoch: Epoch, command: Command) -> Reply {
+        self.recent.push(command.job());
         let applied = match command {
             Command::Define { spec, at, seen } => self.define(token, spec, at, seen),
             Command::Claim { job, generation, after, scheduled, at, worker } => {
@@ -85,6 +89,11 @@ impl SchedulerState {
         self.jobs.get(name).map(Box::as_ref)
     }
 
+    /// The last changes of this copy.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// Every tick that waits or runs, with its job. Looks at every job.
     pub fn open_ticks(&self) -> impl Iterator<Item = (&Job, &Firing)> {
         self.jobs().flat_map(|job| job.open().map(move |firing| (job, firing)))
@@ -103,10 +112,12 @@ impl SchedulerState {
         seen: Option<Seen>,
     ) -> Result<Reply, Rejection> {
         spec.check().map_err(|error| Rejection::InvalidSpec { reason: error.to_string() })?;
-        let (jobs, bytes) = (self.jobs.len(), self.job_bytes + spec.bytes());
-        if bytes > JOB_BYTES_MAX
-            && !self.jobs.get(&spec.name).is_some_and(|job| *job.spec() == spec)
-        {
+        let jobs = self.jobs.len();
+        let old = self.jobs.get(&spec.name);
+        let old_bytes = old.map_or(0, |job| job.spec().bytes());
+        let bytes = self.job_bytes.saturating_sub(old_bytes) + spec.bytes();
+        // A job may always become smaller, or stay as it is.
+        if bytes > JOB_BYTES_MAX && spec.bytes() > old_bytes {
             return Err(Rejection::TooManyBytes { bytes, max: JOB_BYTES_MAX });
         }
         match self.jobs.get_mut(&spec.name) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clustron_core::{
-    ClusterHandle, Committed, Message, ProposeError, Replicated, Request, Timestamp,
+    ClusterHandle, Committed, Message, ProposeError, Rejection, Replicated, Request, Timestamp,
 };
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -131,12 +131,17 @@ impl Worker {
             if let Some(older) = attempts.get(&key) {
                 older.cancel.cancel();
             }
+            // What this node's copy learns from now on is told to the attempt; what it knows, not.
+            let gives_way = self.gives_way(&run);
+            if gives_way {
+                cancel.cancel();
+            }
             let attempt = Attempt {
                 run: run.clone(),
                 ended: false,
                 started,
                 cancel: cancel.clone(),
-                gives_way: false,
+                gives_way,
                 notes: notes.clone(),
             };
             attempts.insert(key, attempt);
@@ -251,6 +256,10 @@ impl Worker {
                     return;
                 }
                 Ok(_) => return,
+                // A leader without this module is of an older build, and will not lead for long.
+                Err(ProposeError::Rejected(Rejection::UnknownModule { .. })) => {
+                    tokio::time::sleep(REPORT_AGAIN_AFTER).await;
+                }
                 Err(error @ (ProposeError::TooLarge { .. } | ProposeError::Rejected(_))) => {
                     tracing::error!(job = %report.job(), %error, "a result cannot be recorded");
                     return;

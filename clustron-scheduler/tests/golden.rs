@@ -232,6 +232,7 @@ fn asks(table: &mut Golden) {
         ("no ticks", refused(Refused::NoTicks)),
         ("too many ticks", refused(Refused::TooManyTicks { max: 3 })),
         ("rejected", refused(Refused::Rejected(Rejection::UnknownJob))),
+        ("not known", refused(Refused::NotKnown("no such zone".to_owned()))),
     ] {
         table.add(&format!("answer {name}"), &answer);
     }

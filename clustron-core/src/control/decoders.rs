@@ -23,7 +23,8 @@ pub(crate) const FILE_DECODERS: &[Decoder] = &[
                 let _ = format!("{:?}", agreed.apply(index, command));
             }
         }
-    }),
+    })
+    .of_pieces(),
     Decoder::new("a vote", |bytes| {
         let _ = codec::decode::<Vote>(bytes);
     }),

@@ -28,6 +28,8 @@ pub struct Decoder {
     pub run: fn(&[u8]),
     /// What texts in it may claim, in bytes, before anybody knows whether they are there.
     claimed_bytes_max: usize,
+    /// Whether it decodes each of the input's [`pieces`], and what came of them all.
+    of_pieces: bool,
 }
 
 /// Where bytes come from.
@@ -59,12 +61,18 @@ impl Decoder {
     /// A decoder, which [`codec`] keeps from taking room for what is merely claimed.
     pub const fn new(name: &'static str, run: fn(&[u8])) -> Self {
         // Once for a request, and once for its reply.
-        Self { name, run, claimed_bytes_max: 2 * codec::DECODE_BYTES_MAX }
+        Self { name, run, claimed_bytes_max: 2 * codec::DECODE_BYTES_MAX, of_pieces: false }
     }
 
     /// One whose texts may claim so many bytes.
     pub(crate) const fn with_claims(self, claimed_bytes_max: usize) -> Self {
         Self { claimed_bytes_max, ..self }
+    }
+
+    /// One that decodes each of its input's [`pieces`] for itself, and then perhaps what came of
+    /// them: each may take as much as another decoder.
+    pub const fn of_pieces(self) -> Self {
+        Self { of_pieces: true, ..self }
     }
 
     /// Of a message without an answer.
@@ -97,7 +105,7 @@ impl Decoder {
     /// is for the caller to show.
     pub fn check(&self, input: &[u8], allocated: impl FnOnce() -> usize) {
         (self.run)(input);
-        let (allocated, most) = (allocated(), self.allocated_bytes_max(input.len()));
+        let (allocated, most) = (allocated(), self.allocated_bytes_max(input));
         assert!(
             allocated <= most,
             "{} allocated {allocated} bytes, at most {most} are allowed",
@@ -105,10 +113,14 @@ impl Decoder {
         );
     }
 
-    /// The most that all allocations together may come to, in bytes, for an input of this many:
+    /// The most that all allocations together may come to, in bytes, for an input:
     /// what texts may claim, some fixed room, and what grows with what is really there.
-    pub fn allocated_bytes_max(&self, input_bytes: usize) -> usize {
-        self.claimed_bytes_max + FIXED_BYTES + BYTES_PER_BYTE * input_bytes
+    pub fn allocated_bytes_max(&self, input: &[u8]) -> usize {
+        let decoded = match self.of_pieces {
+            true => 1 + pieces(input).filter(|piece| !piece.is_empty()).count(),
+            false => 1,
+        };
+        decoded * (self.claimed_bytes_max + FIXED_BYTES) + BYTES_PER_BYTE * input.len()
     }
 }
 

@@ -212,7 +212,8 @@ pub(super) mod decoders {
                 let _ = state.apply(Applied { index, place: 0, epoch: Epoch(1) }, command);
             }
         }
-    });
+    })
+    .of_pieces();
 }
 
 #[cfg(test)]

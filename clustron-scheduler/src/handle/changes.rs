@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::SchedulerHandle;
 use crate::ask::{Answer, Ask, ChangeError, Expected, Refused};
+use crate::firing::{WHY_BYTES_MAX, bounded};
 use crate::job::{JobName, JobSpec};
 use crate::tick::TickId;
 
@@ -87,7 +88,8 @@ impl SchedulerHandle {
         self.ask(Ask::Delete { job: job.clone() }, Again::Always, deadline).await.map(drop)
     }
 
-    /// Stops taking a job's ticks, with a note for people. What runs goes on; what waits waits on.
+    /// Stops taking a job's ticks, with a note for people, of which 256 bytes are kept. What runs
+    /// goes on; what waits waits on.
     /// Ticks until the job is resumed are recorded as missed then, in one record. It can still be
     /// triggered.
     ///
@@ -99,7 +101,8 @@ impl SchedulerHandle {
         note: &str,
         deadline: Duration,
     ) -> Result<(), ChangeError> {
-        let ask = Ask::Pause { job: job.clone(), note: note.to_owned() };
+        let note = bounded(note.to_owned(), WHY_BYTES_MAX);
+        let ask = Ask::Pause { job: job.clone(), note };
         self.ask(ask, Again::Always, deadline).await.map(drop)
     }
 

@@ -8,6 +8,8 @@ use crate::ask::{Answer, Ask, Asked, BACKFILL_MAX, Expected, Refused};
 use crate::job::{JobName, JobSpec, OPEN_TICKS_MAX};
 use crate::job_state::Job;
 use crate::message::{Command, Rejection, Reply, Seen};
+use crate::planner::Unsettled;
+use crate::schedule::NoTick;
 
 /// How many new jobs are taken into the log together.
 const TOGETHER_MAX: usize = 256;
@@ -49,7 +51,7 @@ impl Leader {
             let commands = specs.map(|spec| Command::Define { spec, at, seen: None }).collect();
             let replies = self.propose_each(commands).await;
             for (answer, (_, reply)) in answers.into_iter().zip(replies) {
-                let _ = answer.send(answer_to(reply)?);
+                let _ = answer.send(answer_to(reply));
             }
         }
         Ok(())
@@ -90,7 +92,8 @@ impl Leader {
                     seen: seen.unwrap_or(NOWHERE),
                     if_idle: false,
                 };
-                self.change(&job, there, delete).await
+                // What its schedule cannot say is not wanted any more.
+                self.change_if(&job, there, delete, |_| Ok(())).await
             }
             Ask::Pause { note, .. } => {
                 let pause = |at, seen: Option<Seen>| Command::Pause {
@@ -146,6 +149,16 @@ impl Leader {
         check: impl Fn(Option<&Job>) -> Result<(), Refused>,
         command: impl Fn(Timestamp, Option<Seen>) -> Command,
     ) -> Result<Result<Reply, Refused>, Lost> {
+        self.change_if(name, check, command, |why| Err(Refused::NotKnown(why.to_string()))).await
+    }
+
+    async fn change_if(
+        &mut self,
+        name: &JobName,
+        check: impl Fn(Option<&Job>) -> Result<(), Refused>,
+        command: impl Fn(Timestamp, Option<Seen>) -> Command,
+        not_known: impl Fn(NoTick) -> Result<(), Refused>,
+    ) -> Result<Result<Reply, Refused>, Lost> {
         loop {
             let at = self.now();
             let seen = loop {
@@ -156,11 +169,18 @@ impl Leader {
                 let (planner, workers) = (&self.planner, &mut self.workers);
                 match self.state.read_local(|s| planner.settle(s, name, at, workers)) {
                     Ok(seen) => break seen,
-                    Err(commands) => self.propose_all(commands).await?,
+                    Err(Unsettled::Due(commands)) => self.propose_all(commands).await?,
+                    Err(Unsettled::Unknown(why)) => match not_known(why) {
+                        Ok(()) => break self.state.read_local(|s| s.job(name).map(Job::seen)),
+                        Err(why) => return Ok(Err(why)),
+                    },
                 }
             };
             let replies = self.propose_each(vec![command(at, seen)]).await;
             for (_, reply) in replies {
+                if let Err(error @ ProposeError::TooLarge { .. }) = &reply {
+                    return Ok(Err(Refused::too_large(error)));
+                }
                 match reply? {
                     // Somebody's command came in between: once more.
                     Reply::Rejected(
@@ -204,19 +224,8 @@ impl Leader {
             Some(Err(why)) => return Ok(Answer::Refused(why)),
             Some(Ok(commands)) => commands,
         };
-        let mut ticks = vec![];
-        for (_, reply) in self.propose_each(commands).await {
-            match reply {
-                Ok(Reply::Asked { tick, .. }) => ticks.push(tick),
-                reply if ticks.is_empty() => return answer_to(reply),
-                // Somebody else's came in between: some of these run.
-                reply => {
-                    tracing::warn!(?reply, job = %name, "a backfill was cut short");
-                    return Ok(Answer::Unknown);
-                }
-            }
-        }
-        Ok(Answer::Asked { ticks })
+        let replies = self.propose_each(commands).await;
+        Ok(asked(replies.into_iter().map(|(_, reply)| reply)))
     }
 
     /// What a job's schedule names from `from` to `to`.
@@ -248,16 +257,69 @@ impl Leader {
 const NOWHERE: Seen = Seen { generation: 0, cursor: Timestamp::from_unix_ms(0) };
 
 /// What somebody is told whose command alone was the change.
-fn answer_to(reply: Result<Reply, ProposeError>) -> Result<Answer, Lost> {
+fn answer_to(reply: Result<Reply, ProposeError>) -> Answer {
     match reply {
-        Ok(Reply::Defined { generation, changed }) => Ok(Answer::Done { generation, changed }),
+        Ok(Reply::Defined { generation, changed }) => Answer::Done { generation, changed },
         // It came about meanwhile, so this is a change now.
         Ok(Reply::Rejected(Rejection::StaleGeneration { .. } | Rejection::CursorMoved { .. })) => {
-            Ok(Answer::NotNow)
+            Answer::NotNow
         }
-        Ok(Reply::Rejected(why)) => Ok(Answer::Refused(Refused::Rejected(why))),
-        Ok(_) => Ok(Answer::Unknown),
-        Err(error) if error.outcome() == Outcome::NotApplied => Ok(Answer::NotNow),
-        Err(_) => Ok(Answer::Unknown),
+        Ok(Reply::Rejected(why)) => Answer::Refused(Refused::Rejected(why)),
+        Err(error @ ProposeError::TooLarge { .. }) => Answer::Refused(Refused::too_large(&error)),
+        Err(error) if error.outcome() == Outcome::NotApplied => Answer::NotNow,
+        Ok(_) | Err(_) => Answer::Unknown,
+    }
+}
+
+/// What somebody is told who asked for ticks, one command each. Only if none of them was added,
+/// nor ever will be, it is as if nothing had been asked.
+fn asked(replies: impl Iterator<Item = Result<Reply, ProposeError>>) -> Answer {
+    let (mut ticks, mut refused, mut unknown) = (vec![], None, false);
+    for reply in replies {
+        match reply {
+            Ok(Reply::Asked { tick, .. }) => ticks.push(tick),
+            reply => match answer_to(reply) {
+                Answer::Unknown => unknown = true,
+                other => refused = Some(other),
+            },
+        }
+    }
+    match refused {
+        _ if unknown => Answer::Unknown,
+        None => Answer::Asked { ticks },
+        Some(refused) if ticks.is_empty() => refused,
+        Some(refused) => {
+            tracing::warn!(
+                added = ticks.len(),
+                ?refused,
+                "some of the ticks asked for are not added"
+            );
+            Answer::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Start, TickId};
+
+    #[test]
+    fn a_backfill_is_as_nothing_only_if_no_tick_of_it_is_or_may_be_added() {
+        let tick = TickId::from(Timestamp::from_unix_ms(7));
+        let added = || Ok(Reply::Asked { tick, start: Start::Waiting });
+        let full = || Ok(Reply::Rejected(Rejection::TooManyOpen { open: OPEN_TICKS_MAX }));
+        let not_taken = || Err(ProposeError::NotRunning);
+        let in_doubt = || Err(ProposeError::Unconfirmed(String::new()));
+        let told = |replies: Vec<Result<Reply, ProposeError>>| asked(replies.into_iter());
+        assert_eq!(told(vec![added(), added()]), Answer::Asked { ticks: vec![tick, tick] });
+        assert_eq!(told(vec![not_taken(), not_taken()]), Answer::NotNow);
+        assert!(matches!(told(vec![full(), full()]), Answer::Refused(_)));
+        // Whichever comes first.
+        assert_eq!(told(vec![not_taken(), added()]), Answer::Unknown);
+        assert_eq!(told(vec![full(), added()]), Answer::Unknown);
+        assert_eq!(told(vec![added(), full()]), Answer::Unknown);
+        assert_eq!(told(vec![full(), in_doubt()]), Answer::Unknown);
+        assert_eq!(told(vec![in_doubt(), not_taken()]), Answer::Unknown);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clustron_core::Timestamp;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Leader, Lost};
@@ -29,10 +29,8 @@ impl Leader {
         while !self.guard.is_checked() {
             self.now();
             match self.ask_clocks() {
-                Some(asking) => {
-                    let clocks = asking.await;
-                    self.learn_clocks(&clocks);
-                }
+                // Nobody answers if the node shuts down.
+                Some(asking) => self.learn_clocks(&asking.await.map_err(|_| Lost)?),
                 None => tokio::time::sleep_until(self.began + self.guard.ask_at()).await,
             }
             if self.leadership.is_cancelled() {
@@ -42,8 +40,9 @@ impl Leader {
         Ok(())
     }
 
-    /// Asks the voters for their clocks, if it is time to.
-    pub(super) fn ask_clocks(&self) -> Option<BoxFuture<'static, Clocks>> {
+    /// Asks the voters for their clocks, if it is time to. That goes on by itself, so that what
+    /// else the leader is busy with does not count as the way of an answer.
+    pub(super) fn ask_clocks(&self) -> Option<oneshot::Receiver<Clocks>> {
         let question = self.guard.question(self.began.elapsed())?;
         let voters = self.cluster.status().voters;
         let (cluster, clock, me) =
@@ -55,18 +54,22 @@ impl Leader {
             async move {
                 let sent = Instant::now();
                 let theirs = cluster.request(voter, &AskClock, ANSWER_MAX).await.ok()?;
+                let took = sent.elapsed();
                 // They looked some time between the question and the answer.
-                let half_ms = i64::try_from(sent.elapsed().as_millis() / 2).ok()?;
+                let half_ms = i64::try_from(took.as_millis() / 2).ok()?;
                 let then_ms = clock.now().unix_ms().saturating_sub(half_ms);
-                Some(theirs.unix_ms().saturating_sub(then_ms))
+                // The limit of the request is only noticed by a machine that is not too busy.
+                (took <= ANSWER_MAX).then(|| theirs.unix_ms().saturating_sub(then_ms))
             }
         });
         let answers = futures::stream::iter(asks).buffer_unordered(count.max(1));
-        let asking = async move {
+        let (answer, answered) = oneshot::channel();
+        self.cluster.spawn("scheduler: ask for clocks", async move {
             let ahead_ms = answers.filter_map(std::future::ready).collect().await;
-            Clocks { question, ahead_ms, voters: count }
-        };
-        Some(asking.boxed())
+            // The leader may have ended.
+            let _ = answer.send(Clocks { question, ahead_ms, voters: count });
+        });
+        Some(answered)
     }
 
     pub(super) fn learn_clocks(&mut self, clocks: &Clocks) {

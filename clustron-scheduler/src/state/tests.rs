@@ -592,3 +592,16 @@ fn what_an_attempt_leaves_is_given_to_the_next_if_it_counts() {
     let weighed: u64 = log.state.jobs().map(Job::bytes).sum();
     assert_eq!(log.state.job_bytes, weighed);
 }
+
+#[test]
+fn where_all_jobs_are_as_large_as_allowed_one_may_still_become_smaller() {
+    let sized = |bytes: usize| spec().payload(&vec![1u8; bytes]).unwrap();
+    let mut log = Log::with(sized(100));
+    log.state.job_bytes = JOB_BYTES_MAX;
+    let seen = Some(log.job().seen());
+    let larger = log.apply(Command::Define { spec: sized(200), at: s(0), seen });
+    assert!(matches!(larger, Reply::Rejected(Rejection::TooManyBytes { .. })), "{larger:?}");
+    let smaller = log.apply(Command::Define { spec: sized(50), at: s(0), seen });
+    assert!(matches!(smaller, Reply::Defined { changed: true, .. }), "{smaller:?}");
+    assert_eq!(log.state.job_bytes, JOB_BYTES_MAX - 50);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clustron_core::{Clock, Config, MemoryNetwork, Outcome as Known, SystemClock, Timestamp};
 use clustron_scheduler::{
-    ChangeError, Expected, JobSpec, MissReason, Outcome, Refused, Schedule, Scheduler,
+    Answer, Ask, ChangeError, Expected, JobSpec, MissReason, Outcome, Refused, Schedule, Scheduler,
     SchedulerHandle, TickId,
 };
 
@@ -201,4 +201,23 @@ async fn without_a_majority_nothing_is_changed_and_it_is_said() {
     }
     // Whatever became of it, the same again brings it about.
     nodes[0].1.put(&never("job"), Expected::Any, LONG).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_for_the_log_is_refused_or_cut_and_the_leader_goes_on() {
+    let (cluster, scheduler) = alone(echo()).await;
+    scheduler.put(&never("job"), Expected::Nothing, LONG).await.unwrap();
+    // By a node of another version, which checks nothing itself.
+    let me = cluster.node().id;
+    let ask = Ask::Pause { job: name("job"), note: "x".repeat(3 << 20) };
+    let answer = cluster.request(me, &ask, LONG).await.unwrap();
+    assert!(matches!(answer, Answer::Done { .. }), "{answer:?}");
+    let paused = scheduler.status(&name("job"), LONG).await.unwrap().paused.unwrap();
+    assert_eq!(paused.note, "x".repeat(256));
+    let spec = never("large").payload(&vec![7u8; 3 << 20]).unwrap();
+    let answer =
+        cluster.request(me, &Ask::Put { spec, expected: Expected::Any }, LONG).await.unwrap();
+    assert!(matches!(answer, Answer::Refused(Refused::Rejected(_))), "{answer:?}");
+    let tick = scheduler.trigger(&name("job"), LONG).await.unwrap();
+    assert_eq!(closed(&scheduler, "job", tick).await, Outcome::Ran);
 }

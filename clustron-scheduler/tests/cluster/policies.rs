@@ -77,6 +77,27 @@ async fn a_later_tick_stops_the_one_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_outcomes_of_a_job_are_told_newest_first() {
+    let (_cluster, scheduler) =
+        alone(Scheduler::new().job(every("job", 10), |_| async { Ok::<(), String>(()) }).unwrap())
+            .await;
+    until(&scheduler, "job", |status| status.counters.ran >= 5).await;
+    let history = scheduler.history(&name("job"), LONG).await.unwrap();
+    assert!(history.len() >= 5 && history.is_sorted_by(|a, b| a.scheduled > b.scheduled));
+}
+
+#[test]
+fn a_job_in_the_code_cannot_be_forgotten_after_so_many_runs() {
+    let schedule = Schedule::every(Duration::from_secs(1)).unwrap();
+    let runs = |spec: JobSpec| Scheduler::new().job(spec, |_| async { Ok::<(), String>(()) });
+    let error = runs(JobSpec::new(name("thrice"), schedule.clone().times(3)).ephemeral());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("thrice") && error.contains("3 times"), "{error}");
+    assert!(runs(JobSpec::new(name("thrice"), schedule.clone().times(3))).is_ok());
+    assert!(runs(JobSpec::new(name("always"), schedule).ephemeral()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_goes_on_from_where_the_one_before_came_to() {
     let retries = Retries::new(9, Duration::ZERO, Duration::ZERO);
     let spec = JobSpec::new(name("steps"), Schedule::cron("0 0 1 1 *").unwrap()).retries(retries);

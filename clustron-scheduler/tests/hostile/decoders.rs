@@ -36,7 +36,8 @@ pub(crate) const DECODERS: [Decoder; 12] = [
         assert!(state.open_ticks().all(|(_, firing)| firing.claim_token < FencingToken(u64::MAX)));
         let Ok(bytes) = codec::encode(&state) else { panic!("a state cannot be kept") };
         assert_eq!(codec::decode::<SchedulerState>(&bytes).ok(), Some(state));
-    }),
+    })
+    .of_pieces(),
     Decoder::new("a placement", |bytes| {
         if let Ok(placement) = String::from_utf8_lossy(bytes).parse::<Placement>() {
             assert_eq!(placement.as_str().parse().as_ref(), Ok(&placement));
