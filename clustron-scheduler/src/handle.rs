@@ -13,12 +13,16 @@ use tokio::sync::watch;
 use crate::error::QueryError;
 use crate::firing::Firing;
 use crate::job::{JobName, JobSpec};
-use crate::job_state::{Counters, Paused};
+use crate::job_state::{Counters, Job, Paused};
 use crate::metrics::SchedulerMetrics;
 use crate::progress::{Look, Running};
+use crate::query::{Found, HistoryQuery};
 use crate::state::SchedulerState;
 
 pub use changes::Put;
+
+/// How many jobs one look of a query takes.
+const LOOKED_AT_ONCE: usize = 1_000;
 
 /// How one job stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +87,44 @@ impl SchedulerHandle {
             state.job(job).map(|job| job.history().cloned().collect::<Vec<_>>())
         });
         history.ok_or_else(|| QueryError::UnknownJob(job.clone()))
+    }
+
+    /// The finished ticks that a query asks for, of one job or of all, with their jobs, newest
+    /// first. Of many jobs it looks at some at a time, so that the node goes on with its work.
+    ///
+    /// # Errors
+    /// The query names an unknown job, or the copy could not be confirmed to be current within the
+    /// deadline.
+    pub async fn find(
+        &self,
+        query: &HistoryQuery,
+        deadline: Duration,
+    ) -> Result<Vec<(JobName, Firing)>, QueryError> {
+        self.confirm(deadline).await?;
+        let mut found = Found::by(query);
+        if let Some(name) = query.only() {
+            let known = self
+                .state
+                .read_local(|state| state.job(name).map(|job| found.look(name, job.history())));
+            known.ok_or_else(|| QueryError::UnknownJob(name.clone()))?;
+            return Ok(found.newest());
+        }
+        let mut last: Option<JobName> = None;
+        loop {
+            let looked_at = self.state.read_local(|state| {
+                let jobs = state.jobs_after(last.as_ref()).take(LOOKED_AT_ONCE);
+                let look = |job: &Job| {
+                    found.look(&job.spec().name, job.history());
+                    job.spec().name.clone()
+                };
+                jobs.map(look).last()
+            });
+            if looked_at.is_none() {
+                return Ok(found.newest());
+            }
+            last = looked_at;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How a job stands.

@@ -79,6 +79,7 @@ mod planner;
 mod policy;
 mod preview;
 mod progress;
+mod query;
 mod recent;
 mod schedule;
 mod scheduler;
@@ -109,6 +110,7 @@ pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Seen, Sta
 pub use placement::{PLACEMENT_BYTES_MAX, Placement, PlacementError};
 pub use policy::{BACKOFF_MS_MAX, RETRIES_MAX, Retries};
 pub use progress::{LINE_BYTES_MAX, LINES_MAX, Look, Running};
+pub use query::{HistoryQuery, OutcomeKind};
 pub use schedule::{
     DstGap, DstOverlap, EXCLUDED_MAX, EXCLUSIONS_MAX, Exclusion, INTERVAL_MS_MAX, JITTER_MS_MAX,
     NoTick, RULES_MAX, Rule, SCHEDULE_BYTES_MAX, Schedule, ScheduleError, Zone,

@@ -1,6 +1,7 @@
 //! The replicated state machine: all jobs, changed by one [`Command`] at a time.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use clustron_core::{Epoch, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,12 @@ impl SchedulerState {
     /// All jobs, in the order of their names.
     pub fn jobs(&self) -> impl ExactSizeIterator<Item = &Job> {
         self.jobs.values().map(Box::as_ref)
+    }
+
+    /// The jobs whose names come after this one, in their order.
+    pub(crate) fn jobs_after(&self, name: Option<&JobName>) -> impl Iterator<Item = &Job> {
+        let after = name.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs.range((after, Bound::Unbounded)).map(|(_, job)| job.as_ref())
     }
 
     /// One job.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clustron_core::{Config, MemoryNetwork, NodeId};
 use clustron_scheduler::{
-    Expected, JobSpec, Outcome, Overlap, Retries, Schedule, Scheduler, SkipReason,
+    Expected, HistoryQuery, JobSpec, Outcome, OutcomeKind, Overlap, Retries, Schedule, Scheduler,
+    SkipReason,
 };
 use tokio::sync::Notify;
 
@@ -84,6 +85,13 @@ async fn the_outcomes_of_a_job_are_told_newest_first() {
     until(&scheduler, "job", |status| status.counters.ran >= 5).await;
     let history = scheduler.history(&name("job"), LONG).await.unwrap();
     assert!(history.len() >= 5 && history.is_sorted_by(|a, b| a.scheduled > b.scheduled));
+    let query = HistoryQuery::new().outcome(OutcomeKind::Ran).limit(3);
+    let found = scheduler.find(&query, LONG).await.unwrap();
+    assert!(found.len() == 3 && found[0].1.scheduled >= history[0].scheduled);
+    let failed = HistoryQuery::new().outcome(OutcomeKind::Failed);
+    assert_eq!(scheduler.find(&failed, LONG).await.unwrap(), vec![]);
+    let unknown = scheduler.find(&failed.job(name("unknown")), LONG).await.unwrap_err();
+    assert!(unknown.to_string().contains("unknown"), "{unknown}");
 }
 
 #[test]
