@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::ask::{Asked, Desk};
 use crate::clock_guard::ClockGuard;
 use crate::job::JobName;
-use crate::message::{Command, Reply, Run, RunReply};
+use crate::message::{Command, Reply, Run, RunReply, Start};
 use crate::metrics::SchedulerMetrics;
 use crate::planner::Planner;
 use crate::scheduler::Jobs;
@@ -315,7 +315,17 @@ impl Leader {
     /// Counts what a command was answered.
     fn count(&self, command: &Command, reply: &Reply) {
         match reply {
-            Reply::Claimed { .. } => drop(self.metrics.claims.inc()),
+            Reply::Claimed { start, .. } => {
+                self.metrics.claims.inc();
+                if let Start::Skipped { reason } = start {
+                    self.metrics.by_job.skipped(command.job(), *reason);
+                }
+            }
+            Reply::Missed { count } => {
+                if let Command::Miss { job, reason, .. } = command {
+                    self.metrics.by_job.missed(job, *reason, *count);
+                }
+            }
             Reply::Assigned { attempt, .. } if *attempt > 1 => {
                 self.metrics.reassignments.inc();
             }

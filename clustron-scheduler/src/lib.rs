@@ -107,6 +107,7 @@ pub use job::{
 };
 pub use job_state::{Counters, Job, KEPT_BYTES_MAX, Paused};
 pub use message::{Command, Rejection, Reply, Run, RunReply, RunResult, Seen, Start};
+pub use metrics::JOBS_SHOWN_MAX;
 pub use placement::{PLACEMENT_BYTES_MAX, Placement, PlacementError};
 pub use policy::{BACKOFF_MS_MAX, RETRIES_MAX, Retries};
 pub use progress::{LINE_BYTES_MAX, LINES_MAX, Look, Running};

@@ -1,9 +1,15 @@
 //! The scheduler's counters on one node. Exported names begin with `clustron_scheduler_`.
 
+mod by_job;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use by_job::ByJob;
+
+pub use by_job::JOBS_SHOWN_MAX;
 
 /// The leader's counters count what this node did as leader, the worker's what it ran. Over all
 /// nodes, `runs_ran + runs_failed` is at least the outcomes of these kinds in the history: an
@@ -28,11 +34,12 @@ pub(crate) struct SchedulerMetrics {
     pub(crate) runs_superseded: Counter,
     /// As worker: from when a tick was due to when its attempt began.
     pub(crate) lag: Histogram,
+    /// The same and more for single jobs.
+    pub(crate) by_job: ByJob,
 }
 
 impl Default for SchedulerMetrics {
     fn default() -> Self {
-        let seconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
         Self {
             claims: Counter::default(),
             reassignments: Counter::default(),
@@ -42,9 +49,15 @@ impl Default for SchedulerMetrics {
             runs_failed: Counter::default(),
             runs_cancelled: Counter::default(),
             runs_superseded: Counter::default(),
-            lag: Histogram::new(seconds),
+            lag: seconds(),
+            by_job: ByJob::default(),
         }
     }
+}
+
+/// Times from a millisecond to an hour.
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0])
 }
 
 impl SchedulerMetrics {
@@ -87,5 +100,6 @@ impl SchedulerMetrics {
             "From when a tick was due to when its attempt began on this node",
             self.lag.clone(),
         );
+        self.by_job.register(registry);
     }
 }

@@ -10,6 +10,7 @@ use clustron_core::{
     ClusterHandle, Committed, Message, ProposeError, Rejection, Replicated, Request, Timestamp,
 };
 use futures::FutureExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock_guard::AskClock;
@@ -160,9 +161,12 @@ impl Worker {
         cancel: CancellationToken,
     ) {
         if run.tick.asked.is_none() && run.attempt == 1 {
-            self.metrics.lag.observe(started.saturating_since(run.tick.scheduled).as_secs_f64());
+            let lag = started.saturating_since(run.tick.scheduled);
+            self.metrics.lag.observe(lag.as_secs_f64());
+            self.metrics.by_job.began(&run.job, lag);
         }
         let kept = context.clone();
+        let began = Instant::now();
         let key = (run.job.clone(), run.tick);
         let result = match self.execute(&run, context, &cancel).await {
             RunResult::Failed { error } => {
@@ -175,14 +179,22 @@ impl Worker {
             }
             result => result,
         };
-        match &result {
-            RunResult::Ran => self.metrics.runs_ran.inc(),
-            RunResult::Cancelled => self.metrics.runs_cancelled.inc(),
+        let how = match &result {
+            RunResult::Ran => {
+                self.metrics.runs_ran.inc();
+                "ran"
+            }
+            RunResult::Cancelled => {
+                self.metrics.runs_cancelled.inc();
+                "cancelled"
+            }
             RunResult::Failed { error } => {
                 tracing::warn!(job = %run.job, tick = %run.tick, error, "a job failed");
-                self.metrics.runs_failed.inc()
+                self.metrics.runs_failed.inc();
+                "failed"
             }
         };
+        self.metrics.by_job.ended(&run.job, how, began.elapsed());
         if let Some(attempt) = self.lock().get_mut(&key).filter(|a| a.run.token == run.token) {
             attempt.ended = true;
         }

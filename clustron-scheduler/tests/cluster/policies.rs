@@ -79,12 +79,18 @@ async fn a_later_tick_stops_the_one_that_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_outcomes_of_a_job_are_told_newest_first() {
-    let (_cluster, scheduler) =
+    let (cluster, scheduler) =
         alone(Scheduler::new().job(every("job", 10), |_| async { Ok::<(), String>(()) }).unwrap())
             .await;
     until(&scheduler, "job", |status| status.counters.ran >= 5).await;
     let history = scheduler.history(&name("job"), LONG).await.unwrap();
     assert!(history.len() >= 5 && history.is_sorted_by(|a, b| a.scheduled > b.scheduled));
+    let text = cluster.metrics_text();
+    for name in ["attempts_total{job=\"job\",outcome=\"ran\"}", "lag_seconds_count{job=\"job\"}"] {
+        let name = format!("clustron_scheduler_job_{name} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok());
+        assert!(count.is_some_and(|count| count >= 5), "{name}{count:?}");
+    }
     let query = HistoryQuery::new().outcome(OutcomeKind::Ran).limit(3);
     let found = scheduler.find(&query, LONG).await.unwrap();
     assert!(found.len() == 3 && found[0].1.scheduled >= history[0].scheduled);
