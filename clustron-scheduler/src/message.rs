@@ -275,8 +275,8 @@ pub enum Rejection {
         /// The present cursor.
         cursor: Timestamp,
     },
-    /// The tick is not open and not in the kept history: never claimed, or long closed. A worker
-    /// that reports it may forget it.
+    /// The tick is not open and not in the kept history: never claimed, long closed, or of a job
+    /// that was deleted since. A worker that reports it may forget it.
     #[error("there is no such tick, or it is no longer in the history")]
     UnknownTick,
     /// The tick has another attempt than the leader thought, or is closed. It plans anew.

@@ -479,6 +479,13 @@ fn every_due_tick_has_one_claim_and_one_outcome_on_every_seed() {
     );
 }
 
+/// A job was deleted and came again, the clock went back, and an attempt of the first told its end
+/// when the second had a tick of the same instant.
+#[test]
+fn a_result_of_a_job_that_was_deleted_is_not_taken_for_a_defect() {
+    assert!(simulate(5_960, Bug::None).is_ok());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_state() {
     let (one, two) = (simulate(7, Bug::None).unwrap(), simulate(7, Bug::None).unwrap());

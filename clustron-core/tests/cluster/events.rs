@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clustron_core::event_bus::{Event, EventBus, MemoryEventBus, Received, Subscription};
 use clustron_core::{Cluster, Config, Message, NodeId};
 use clustron_testkit::conformance::{EventBusFixture, event_bus_conformance};
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Member, World, address, settled, within};
@@ -112,10 +113,12 @@ async fn who_wants_no_events_is_sent_none_until_it_does() {
         loop {
             number += 1;
             a.publish(&Price(number)).await.unwrap();
-            tokio::select! {
-                biased;
-                received = prices.next() => return received.unwrap(),
-                () = tokio::task::yield_now() => {}
+            a.publish(&Other).await.unwrap();
+            // Never more under way than this, however slow the other node is.
+            let marker = others.next().await;
+            assert!(matches!(marker, Some(Received::Event { .. })), "{marker:?}");
+            if let Some(received) = prices.next().now_or_never() {
+                return received.unwrap();
             }
         }
     };
@@ -123,6 +126,10 @@ async fn who_wants_no_events_is_sent_none_until_it_does() {
     let Received::Event { event: Price(mut expected), .. } = first else { panic!("{first:?}") };
     assert!(expected > 1000, "an event from before the subscription");
     // And from then on every one.
+    for _ in 0..100 {
+        number += 1;
+        a.publish(&Price(number)).await.unwrap();
+    }
     while expected < number {
         expected += 1;
         assert_eq!(next(&mut prices).await, price(a.id(), expected));

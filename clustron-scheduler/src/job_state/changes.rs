@@ -186,6 +186,10 @@ impl Job {
             None => self.active_mut().history.iter_mut().rev().find(|firing| firing.id() == tick),
         };
         let firing = firing.ok_or(Rejection::UnknownTick)?;
+        if result.token < firing.claim_token {
+            // Of a job of this name that was deleted since.
+            return Err(Rejection::UnknownTick);
+        }
         if !firing.is_replaced(result.token) {
             return Err(Rejection::NeverGranted);
         }

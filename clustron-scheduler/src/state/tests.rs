@@ -539,7 +539,7 @@ fn a_deleted_job_leaves_nothing_behind() {
     // One of the same name is another job.
     log.apply(Command::Define { spec: spec(), at: s(0), seen: None });
     log.claim(1, Some(NODE));
-    assert_eq!(log.finish(1, 101, RunResult::Ran), Reply::Rejected(Rejection::NeverGranted));
+    assert_eq!(log.finish(1, 101, RunResult::Ran), Reply::Rejected(Rejection::UnknownTick));
 }
 
 /// Found by the simulation: a job that was over was deleted with what was asked for meanwhile.
